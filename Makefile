@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+ONCE ?=
+DATA ?= ../shared/data
+QUICK ?=
+TESTS ?=
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: ## Python environment and JARs (done already: a moment)
+	@bash .ci/setup
+
+demo: setup ## a seeded shop through Airflow into the report; ONCE=1 ends by itself
+	@$(PYTHON) -m spark_jobs demo $(if $(ONCE),--once)
+
+real: setup ## the same DAGs on real files: DATA=folder
+	@THROUGHLINE_HOME=$${THROUGHLINE_HOME:-$(CURDIR)/.throughline-real} $(PYTHON) -m spark_jobs real --data $(DATA) $(if $(ONCE),--once)
+
+up: setup ## Airflow and the Spark server, nothing else, until Ctrl-C
+	@$(PYTHON) -m spark_jobs up
+
+test: setup ## all tests (TESTS=path for a part)
+	@.venv/bin/ruff check .
+	@$(PYTHON) -m pytest $(TESTS)
+
+check: setup ## lint, format, types
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . ; .venv/bin/mypy conf connectors
+
+golden: setup ## rewrite the golden files from what the DAGs render now
+	@GOLDEN=write $(PYTHON) -m pytest tests/dags
+
+bench-pipeline: setup ## CPU-seconds per stage beside DuckDB and raw Spark; QUICK=1 ends within 5 minutes
+	@$(PYTHON) tests/bench/pipeline.py $(if $(QUICK),--quick)
+
+lock: ## requirements.txt from pyproject.toml
+	@uv pip compile -q --generate-hashes --python-version 3.11 --python-platform linux pyproject.toml -o requirements.txt
+
+status: ## services, last runs, freshness, open quarantine, versions
+	@$(PYTHON) -m spark_jobs status
+
+doctor: ## Java, ports, disk, memory, versions, with the fix for each
+	@$(PYTHON) -m spark_jobs doctor
+
+clean: ## remove what was made (.throughline, .throughline-real)
+	@$(PYTHON) -m spark_jobs clean
+
+.PHONY: help setup demo real up test check golden bench-pipeline lock status doctor clean

@@ -1,0 +1,101 @@
+"""Command line of the connectors: bring records in, or make the sandbox's."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import sys
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from conf import settings
+from connectors.errors import ConnectorError
+from connectors.kernel.landing import Landing
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Bring records in from channels, or make a sandbox world.",
+)
+sandbox = typer.Typer(no_args_is_help=True, help="A small seeded marketing world, written as files.")
+app.add_typer(sandbox, name="sandbox")
+Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
+
+
+@app.command()
+def pull(
+    source: str,
+    from_: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first day, inclusive")],
+    to: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, inclusive")],
+    run_id: Annotated[str, typer.Option(help="stands in every record; by default a new one")] = "",
+) -> None:
+    """Land a source's records of the days from..to; prints one JSON line with counts. What is landed already is skipped."""
+    if from_ > to:
+        raise ConnectorError(f"--from {from_.date()} is after --to {to.date()}; give the first day first")
+    declared = settings.source(source)
+    where = settings.platform().landing
+    if "://" in where:
+        raise ConnectorError(f"landing is {where}; files are dropped into a local folder: set landing in conf/platform.yml to one")
+    run = run_id or f"pull-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    connector = _connector(declared)
+    counts = connector.pull(declared, from_.date(), to.date(), Landing(Path(where), run), lambda text: typer.echo(text, err=True))
+    streams = {name: dataclasses.asdict(count) for name, count in counts.items()}
+    total = {key: sum(one[key] for one in streams.values()) for key in ("files", "landed", "skipped", "records")}
+    line = {"source": source, "from": f"{from_:%Y-%m-%d}", "to": f"{to:%Y-%m-%d}", "run_id": run, **total, "streams": streams}
+    typer.echo(json.dumps(line))
+
+
+def _connector(declared: settings.Source) -> ModuleType:
+    known = sorted(p.stem for p in (Path(__file__).parent / "sources").glob("*.py") if p.stem != "__init__")
+    if declared.connector not in known:
+        raise ConnectorError(f"conf/sources/{declared.source}.yml: connector is {declared.connector!r}; allowed are {known}")
+    return importlib.import_module(f"connectors.sources.{declared.connector}")
+
+
+@sandbox.command()
+def make(
+    out: Annotated[Path, typer.Option(help="folder the files are written below, as <source>/<stream>/…")],
+    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="last day, inclusive")],
+    people: Annotated[int, typer.Option(min=10)] = 2000,
+    days: Annotated[int, typer.Option(min=3)] = 30,
+    seed: int = 7,
+    events_only: Annotated[bool, typer.Option("--events-only", help="web events alone")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="web events as Parquet: a payload column plus typed columns")] = False,
+) -> None:
+    """Make the sandbox world's files; the same arguments make the same bytes. Prints one JSON line with counts."""
+    from connectors.sandbox import files, world  # numpy and the pools load only when they are needed
+
+    made = world.make_world(people=people, days=days, until=until.date(), seed=seed)
+    counts = files.write_world(made, out, events_only=events_only, parquet=parquet)
+    first = made.first_day
+    typer.echo(
+        json.dumps({"out": str(out), "from": str(first), "to": f"{until:%Y-%m-%d}", "people": people, "seed": seed, "records": counts})
+    )
+
+
+def main() -> int:
+    try:
+        app(standalone_mode=False)
+    except (ConnectorError, settings.SettingsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 2)
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        # click's own usage errors know how to show themselves; everything else keeps its stack trace
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()
+            return int(error.exit_code)
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""Files that somebody puts into a folder: CSV, JSON lines, access logs and Parquet, plain or gzipped. No API, no version.
+
+A stream in conf/sources/<source>.yml:
+    path: pattern or list of patterns, relative to its root. Globs work; {date} stands for YYYY-MM-DD and makes the file a slice of that
+        day; {delivery} beside it marks a report: of the files of one day the later name restates the earlier one, whole (attempt + 1).
+    format: csv | jsonl | text | parquet; by default what the file's suffix says (.csv, .jsonl, .log, .parquet, each also with .gz)
+    delimiter: of a CSV file, by default a comma
+    root: drops ($THROUGHLINE_DROPS/<source>/<stream>, by default under $THROUGHLINE_HOME/drops) | data ($THROUGHLINE_DATA) |
+        repository (files that come with Throughline); by default the source's settings.root, else drops
+
+A CSV row lands as a JSON object of strings under the header's names. A row with another number of fields lands as its own text, so that
+it is set aside later with the bytes it came with; a quote that never closes costs its own line only, not the rest of the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import itertools
+import os
+import re
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import orjson
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+from conf import settings
+from connectors.errors import MissingFolderError, StreamDeclarationError, UnreadableFileError
+from connectors.kernel.landing import Landed, Landing, Record, Slice, file_sha256, landed
+
+SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".log": "text", ".txt": "text", ".parquet": "parquet"}
+FORMATS = ("csv", "jsonl", "text", "parquet")
+ROOTS = ("drops", "data", "repository")
+KEYS = ("path", "format", "delimiter", "root")
+DAY = r"(?P<date>\d{4}-\d{2}-\d{2})"
+DELIVERY = r"(?P<delivery>[^/]+?)"
+# A quoted field may span lines; one that spans more than this was never closed.
+MAX_LINES_PER_ROW = 200
+WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream's declaration, checked."""
+
+    source: settings.Source
+    name: str
+    patterns: tuple[str, ...]
+    format: str | None
+    delimiter: str
+    root: Path
+
+    @property
+    def is_report(self) -> bool:
+        return any("{delivery}" in pattern for pattern in self.patterns)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One dropped file that matches a stream's pattern; day is None when the stream is not cut by day."""
+
+    path: Path
+    slice_id: str
+    day: date | None
+
+
+@dataclass
+class Counts:
+    """What one pull did."""
+
+    files: int = 0
+    landed: int = 0
+    skipped: int = 0
+    records: int = 0
+
+
+def pull(source: settings.Source, first_day: date, last_day: date, landing: Landing, say: Callable[[str], None]) -> dict[str, Counts]:
+    """Land every dropped file of the range that is not landed yet.
+
+    Args:
+        first_day, last_day: inclusive; files without a {date} belong to every range.
+        say: takes one sentence for a person to read.
+
+    Returns: counts by stream name, in the order of the declaration.
+    Raises: ConnectorError with file, line and what to do; streams before the failing one stay landed.
+    """
+    streams = [declared(source, name) for name in source.streams]
+    return {stream.name: pull_stream(stream, first_day, last_day, landing, say) for stream in streams}
+
+
+def declared(source: settings.Source, name: str) -> Stream:
+    """The stream's declaration. Raises StreamDeclarationError naming what is allowed, MissingFolderError for an unset root."""
+    values = source.streams[name]
+    where = f"conf/sources/{source.source}.yml: streams.{name}"
+    unknown = sorted(set(values) - set(KEYS))
+    if unknown or "path" not in values:
+        raise StreamDeclarationError(f"{where}: unknown keys {unknown}, or no path; allowed are {list(KEYS)}")
+    patterns = (values["path"],) if isinstance(values["path"], str) else tuple(values["path"])
+    if values.get("format") not in (None, *FORMATS):
+        raise StreamDeclarationError(f"{where}: format is {values['format']!r}; allowed are {list(FORMATS)}")
+    for pattern in patterns:
+        if "{delivery}" in pattern and "{date}" not in pattern:
+            raise StreamDeclarationError(f"{where}: {pattern!r} has {{delivery}} but no {{date}}; a report restates days")
+    root = values.get("root") or source.settings.get("root") or "drops"
+    if root not in ROOTS:
+        raise StreamDeclarationError(f"{where}: root is {root!r}; allowed are {list(ROOTS)}")
+    return Stream(source, name, patterns, values.get("format"), values.get("delimiter", ","), _root_folder(root, source.source, name))
+
+
+def _root_folder(root: str, source: str, stream: str) -> Path:
+    if root == "repository":
+        return settings.REPOSITORY
+    if root == "drops":
+        return Path(os.environ.get("THROUGHLINE_DROPS") or settings.home() / "drops") / source / stream
+    folder = os.environ.get("THROUGHLINE_DATA")
+    if not folder:
+        raise MissingFolderError(f"{source} reads files below THROUGHLINE_DATA, which is not set: export THROUGHLINE_DATA=<folder>")
+    if not Path(folder).is_dir():
+        raise MissingFolderError(f"THROUGHLINE_DATA is {folder}, which is no folder: set it to the folder that holds {source}'s files")
+    return Path(folder)
+
+
+def pull_stream(stream: Stream, first_day: date, last_day: date, landing: Landing, say: Callable[[str], None]) -> Counts:
+    """Land one stream's files of the range: each content once, a changed file as the slice's next attempt."""
+    drops = [drop for drop in matching(stream) if drop.day is None or first_day <= drop.day <= last_day]
+    if not drops:
+        patterns = " or ".join(str(stream.root / pattern) for pattern in stream.patterns)
+        say(f"{stream.source.source}.{stream.name}: no files match {patterns} from {first_day} to {last_day}")
+    before = landed(landing.root, stream.source.source, stream.name)
+    newest = {one.origin.get("path"): one.origin.get("sha256") for one in before}
+    contents = {one.origin.get("sha256") for one in before}
+    counts = Counts(files=len(drops))
+    slices: dict[str, list[tuple[Drop, str, datetime]]] = {}
+    for place, drop in enumerate(drops):
+        sha256, path = file_sha256(drop.path), str(drop.path.resolve())
+        is_copy = path not in newest and not stream.is_report and sha256 in contents
+        if newest.get(path) == sha256 or is_copy:
+            counts.skipped += 1
+            continue
+        # Attempts of one pull differ in extracted_at, so that "the newest" has one meaning everywhere.
+        extracted_at = datetime.now(UTC) + timedelta(microseconds=place)
+        slices.setdefault(drop.slice_id, []).append((drop, sha256, extracted_at))
+        contents.add(sha256)
+    # Small files wait for the disk most of the time; the attempts of one slice stay in order.
+    with ThreadPoolExecutor(max_workers=WORKERS) as workers:
+        for attempts in workers.map(
+            lambda todo: [land_file(stream, drop, sha256, at, landing) for drop, sha256, at in todo], slices.values()
+        ):
+            counts.records += sum(one.records for one in attempts)
+            counts.landed += len(attempts)
+    return counts
+
+
+def matching(stream: Stream) -> list[Drop]:
+    """The files below the root that match one of the stream's patterns, by slice, then file name."""
+    found: dict[Path, Drop] = {}
+    for pattern in stream.patterns:
+        glob = re.sub(r"\{(date|delivery)\}", "*", pattern)
+        exact = re.compile(_as_regex(pattern))
+        for path in stream.root.glob(glob):
+            relative = path.relative_to(stream.root).as_posix()
+            match = exact.fullmatch(relative)
+            if match is None or not path.is_file() or path.name.endswith(".tmp"):
+                continue
+            found[path] = Drop(path, *_slice_of(stream, pattern, relative, match))
+    return sorted(found.values(), key=lambda drop: (drop.slice_id, drop.path.as_posix()))
+
+
+def _as_regex(pattern: str) -> str:
+    parts, seen = [], False
+    for piece in re.split(r"(\{date\}|\{delivery\}|\*\*/|\*|\?)", pattern):
+        if piece == "{date}":
+            parts.append(r"(?P=date)" if seen else DAY)
+            seen = True
+        else:
+            known = {"{delivery}": DELIVERY, "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+            parts.append(known.get(piece) or re.escape(piece))
+    return "".join(parts)
+
+
+def _slice_of(stream: Stream, pattern: str, relative: str, match: re.Match[str]) -> tuple[str, date | None]:
+    # Spark hides folders that begin with _ or . and reads k=v as a partition.
+    plain = re.sub(r"[^A-Za-z0-9._-]+|^[._]+", "~", relative)
+    text = match.groupdict().get("date")
+    if text is None:
+        return plain, None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise UnreadableFileError(f"{stream.root / relative}: {text} in its name is no day ({error}); rename the file") from error
+    # Several files of a day are several slices, unless the later one is declared to restate the earlier.
+    is_only_file = not set("*?") & set(pattern)
+    return (text if is_only_file else f"{text}~{plain}"), day
+
+
+def land_file(stream: Stream, drop: Drop, sha256: str, extracted_at: datetime, landing: Landing) -> Landed:
+    """Land one file as one attempt. Raises UnreadableFileError, and lands nothing, when the file is damaged."""
+    source = stream.source
+    origin = {"path": str(drop.path.resolve()), "sha256": sha256, "bytes": drop.path.stat().st_size}
+    piece = Slice(source.source, stream.name, source.account, drop.slice_id, drop.day, drop.day, source.api_version, origin)
+    kind = stream.format or _format_of(drop.path, stream)
+    try:
+        if kind == "parquet":
+            rows = pq.ParquetFile(drop.path).metadata.num_rows
+            return landing.land_in_place(piece, drop.path, sha256, rows, extracted_at)
+        with _opened(drop.path) as file:
+            records = csv_records(file, stream.delimiter, drop.path) if kind == "csv" else line_records(file, skip_blank=kind == "jsonl")
+            return landing.land_records(piece, records, extracted_at)
+    except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid) as error:
+        raise UnreadableFileError(
+            f"{drop.path}: cannot be read as {kind} ({error}); nothing of it was landed: deliver the file again"
+        ) from error
+
+
+def _format_of(path: Path, stream: Stream) -> str:
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if suffix not in SUFFIXES:
+        raise StreamDeclarationError(
+            f"conf/sources/{stream.source.source}.yml: streams.{stream.name}: {path.name} does not say its format; "
+            f"add format: one of {list(FORMATS)}"
+        )
+    return SUFFIXES[suffix]
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
+
+
+def line_records(lines: Iterable[bytes], skip_blank: bool) -> Iterator[Record]:
+    """One record per line, as received, without its line end."""
+    for number, line in enumerate(lines, start=1):
+        payload = line.rstrip(b"\r\n")
+        if payload.strip() or not skip_blank:
+            yield Record(number, payload)
+
+
+class _Lines:
+    """Numbered lines of a file with a way back: what was read since mark() can be read again."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._source = iter(lines)
+        self._ahead: deque[bytes] = deque()
+        self.taken: list[bytes] = []
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.taken) >= MAX_LINES_PER_ROW:
+            raise StopIteration
+        line = self._ahead.popleft() if self._ahead else next(self._source)
+        self.taken.append(line)
+        self.number += 1
+        return line.decode("utf-8", "surrogateescape")
+
+    def mark(self) -> None:
+        self.taken = []
+
+    def keep_first(self) -> None:
+        """Give back all lines since mark() but the first."""
+        rest = self.taken[1:]
+        self._ahead.extendleft(reversed(rest))
+        self.number -= len(rest)
+
+
+def csv_records(lines: Iterable[bytes], delimiter: str, path: Path) -> Iterator[Record]:
+    """One record per CSV row: a JSON object of strings, or the row's own bytes when it has not the header's fields.
+
+    `row` is the line of the file that the row begins on; the header is line 1.
+    """
+    csv.field_size_limit(2**31 - 1)
+    numbered = _Lines(lines)
+    reader = csv.reader(numbered, delimiter=delimiter)
+    header = next(reader, None)
+    if header is None:
+        return
+    names = [name.removeprefix("\ufeff").strip() for name in header]
+    if len(set(names)) < len(names) or "" in names:
+        raise UnreadableFileError(
+            f"{path}: line 1: the header names {names} hold a repeated or empty name; deliver the file with a clean header"
+        )
+    for _ in itertools.count():
+        numbered.mark()
+        first = numbered.number + 1
+        fields = next(reader, None)
+        if fields is None and not numbered.taken:
+            return
+        if fields == [] and not numbered.taken[0].strip():
+            continue
+        if fields is not None and len(fields) == len(names) and len(numbered.taken) < MAX_LINES_PER_ROW:
+            try:
+                yield Record(first, orjson.dumps(dict(zip(names, fields))))
+            except orjson.JSONEncodeError:  # surrogates: the row is not valid UTF-8
+                yield Record(first, b"".join(numbered.taken).rstrip(b"\r\n"))
+            continue
+        yield Record(first, numbered.taken[0].rstrip(b"\r\n"))
+        numbered.keep_first()
+        reader = csv.reader(numbered, delimiter=delimiter)

@@ -1,0 +1,44 @@
+"""### From silver to the report
+**What**: people, journeys, attributed revenue and segments from what all channels brought in, then the tables for BI and the report page.
+A gate stands before each table: a batch that fails a blocking check is not published, and nothing downstream runs.
+
+**Reads** `silver.*`. **Writes** `identity.*`, `journeys.*`, `attribution.*`, `segments.*`, `gold.*`, `report.html`.
+
+**Run again**: trigger with `from` and `to` (one run rebuilds the whole range), or backfill its days. Days that late data touched are added
+by themselves; unchanged work is skipped. A scheduled run waits for the day's ingests.
+
+**Affects** everyone who reads gold or the report.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from airflow.sdk import DAG
+
+from conf.settings import source_names
+from dags.common.assets import assets_of_layer
+from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, wait_for_ingests
+from dags.common.spark import SparkJobOperator
+
+with DAG(
+    dag_id="build_daily",
+    description="Identity, journeys, attribution, segments, gold and the report",
+    doc_md=__doc__,
+    schedule=DAILY,
+    params=RANGE_PARAMS,
+    tags=["build", "daily"],
+    **COMMON,
+):
+    ingests = [f"ingest_{name}" for name in source_names()]
+
+    def layer(name: str, **kwargs: object) -> SparkJobOperator:
+        return SparkJobOperator(task_id=name, arguments=["run", name, *RANGE, "--changed"], outlets=assets_of_layer(name), **kwargs)
+
+    identity = layer("identity", pre_execute=partial(wait_for_ingests, ingests))
+    journeys = layer("journeys")
+    attribution = layer("attribution")
+    segments = layer("segments")
+    gold = layer("gold")
+    report = SparkJobOperator(task_id="report", arguments=["report"])
+    identity >> journeys >> [attribution, segments] >> gold >> report

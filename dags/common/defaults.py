@@ -1,0 +1,56 @@
+"""What all DAGs share: the day they are about, retries, owners, and the range a run was asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from typing import Any
+
+from airflow.sdk import CronPartitionTimetable, Param
+
+from dags.common.callbacks import say_what_failed
+
+log = logging.getLogger(__name__)
+
+START = dt.datetime(2010, 1, 1, tzinfo=dt.UTC)
+# at midnight a run begins whose partition key is the day that just ended; a backfill makes exactly the days asked for
+DAILY = CronPartitionTimetable("0 0 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d")
+FIRST_DAY = "{{ params['from'] or partition_key or '' }}"
+LAST_DAY = "{{ params['to'] or partition_key or '' }}"
+RANGE = ["--from", FIRST_DAY, "--to", LAST_DAY]
+RANGE_PARAMS = {
+    "from": Param(None, type=["null", "string"], format="date", description="First day (UTC), inclusive; empty: the run's partition key"),
+    "to": Param(None, type=["null", "string"], format="date", description="Last day (UTC), inclusive; empty: the run's partition key"),
+}
+TASK_DEFAULTS = {
+    "owner": "data-ops",
+    "retries": 2,
+    "retry_delay": dt.timedelta(seconds=15),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": dt.timedelta(minutes=10),
+    "execution_timeout": dt.timedelta(hours=6),
+    "on_failure_callback": say_what_failed,
+}
+COMMON = {"start_date": START, "catchup": False, "default_args": TASK_DEFAULTS, "max_active_runs": 1, "max_active_tasks": 2}
+MAX_WAIT_SECONDS = 2 * 3600
+
+
+def wait_for_ingests(dag_ids: list[str], context: Any) -> None:
+    """Before a scheduled day is built: wait until no ingest runs or is queued. A range given by hand is built at once.
+
+    After MAX_WAIT_SECONDS the build goes on with what there is; the days that come in later are rebuilt by the next run (--changed).
+    """
+    if context["params"].get("from"):
+        return
+    until = time.monotonic() + MAX_WAIT_SECONDS
+    if str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)) == "scheduled":
+        # at midnight the ingests of the same day may not have been queued yet
+        time.sleep(15)
+    while time.monotonic() < until:
+        busy = [d for d in dag_ids if context["ti"].get_dr_count(dag_id=d, states=["queued", "running"])]
+        if not busy:
+            return
+        log.info("waiting for %s", ", ".join(busy))
+        time.sleep(10)
+    log.warning("the ingests did not end within %s s; building with what there is", MAX_WAIT_SECONDS)

@@ -1,0 +1,178 @@
+"""Operators: a task is one command of this repository, run as a process of its own so that a kill stops its work.
+
+SparkJobOperator runs `spark_jobs` commands as a thin Spark Connect client or through spark-submit (conf/platform.yml: submit_mode);
+CommandOperator runs any other module of the repository.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime as dt
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseOperator, BaseOperatorLink
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from conf.settings import CONF, REPOSITORY, home, platform, read_yaml
+
+# what cannot pass by trying again: 2 a mistake in configuration or arguments, 3 a gate that stopped the batch
+NO_RETRY = {2: "a mistake that trying again does not mend", 3: "a gate stopped the batch: nothing of it was published"}
+# Airflow kills the task itself 5 s after it asked it to end
+KILL_AFTER_SECONDS = 4
+DEFAULT_REMOTE = "sc://127.0.0.1:15002"
+
+
+class ReportLink(BaseOperatorLink):
+    """The report page: results, and for every table its freshness, checks and last run."""
+
+    name = "Report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        base = os.environ.get("AIRFLOW__API__BASE_URL", "")
+        return f"{base}/throughline/report" if os.environ.get("THROUGHLINE_EMBEDDED") else (home() / "report.html").as_uri()
+
+
+def _die_with_parent() -> None:
+    """Linux: a task killed without warning takes its command with it."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def check_range(arguments: Sequence[str]) -> None:
+    """Raises AirflowFailException when a run has neither from/to nor a partition key."""
+    for flag in ("--from", "--to"):
+        if flag in arguments:
+            value = arguments[list(arguments).index(flag) + 1]
+            try:
+                dt.date.fromisoformat(value)
+            except ValueError:
+                raise AirflowFailException(
+                    f"this run has no range: {flag} is {value!r}. Trigger it with the params from and to (YYYY-MM-DD), or with a partition key"
+                ) from None
+
+
+class CommandOperator(BaseOperator):
+    """`python -m <module> <arguments>`; the command's last line of output, a JSON object, is the task's result.
+
+    arguments: templated; '{source}' stands for `source`, which may be mapped. An exit code in NO_RETRY fails the task for good.
+    """
+
+    template_fields: Sequence[str] = ("arguments",)
+    ui_color = "#e8eef4"
+    operator_extra_links = (ReportLink(),)
+
+    def __init__(self, *, arguments: Sequence[str], module: str = "connectors", source: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.arguments = list(arguments)
+        self.module = module
+        self.source = source
+        self._process: subprocess.Popen[str] | None = None
+
+    def command(self) -> list[str]:
+        """The whole command line."""
+        return [sys.executable, "-m", self.module, *self.given()]
+
+    def given(self) -> list[str]:
+        return [argument.replace("{source}", self.source) for argument in self.arguments]
+
+    def environment(self, context: Any) -> dict[str, str]:
+        """What the command sees beside this process's environment."""
+        ti = context["ti"]
+        return {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY), "THROUGHLINE_HOLDER": "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)))}
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        command = self.command()
+        check_range(command)
+        self.log.info("running: %s", " ".join(command))
+        code, last = self._run(command, {**os.environ, **self.environment(context)})
+        if code == 3:
+            self._refresh_report()
+        if code in NO_RETRY:
+            raise AirflowFailException(f"exit code {code}: {NO_RETRY[code]}. {last}")
+        if code:
+            raise AirflowException(f"the command ended with exit code {code}: {last}")
+        try:
+            result = json.loads(last)
+        except ValueError:
+            return {}
+        return result if isinstance(result, dict) else {}
+
+    def _run(self, command: list[str], env: dict[str, str]) -> tuple[int, str]:
+        """Exit code and last line; every line goes to the task's log."""
+        last = ""
+        self._process = subprocess.Popen(
+            command, env=env, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            encoding="utf-8", errors="replace", bufsize=1, start_new_session=True, preexec_fn=_die_with_parent,
+        )  # fmt: skip
+        try:
+            assert self._process.stdout is not None
+            for line in self._process.stdout:
+                text = line.rstrip()
+                if text:
+                    self.log.info(text)
+                    last = text
+            return self._process.wait(), last
+        finally:
+            # a timeout or an error here: the command must not outlive its task
+            self.on_kill()
+
+    def _refresh_report(self) -> None:
+        """The page names the failed check; it must not be older than the failure."""
+        subprocess.run([sys.executable, "-m", "spark_jobs", "report"], cwd=REPOSITORY, capture_output=True, timeout=120, check=False)
+
+    def on_kill(self) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=KILL_AFTER_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+class SparkJobOperator(CommandOperator):
+    """A `spark_jobs` command; the same arguments whether it goes to a Spark Connect server or through spark-submit."""
+
+    ui_color = "#f4ece1"
+
+    def __init__(self, *, arguments: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(arguments=arguments, module="spark_jobs", **kwargs)
+
+    def command(self) -> list[str]:
+        if platform().submit_mode == "connect":
+            return super().command()
+        return [*submit_command(), str(REPOSITORY / "spark_jobs" / "__main__.py"), *self.given()]
+
+    def environment(self, context: Any) -> dict[str, str]:
+        env = super().environment(context)
+        if platform().submit_mode == "connect":
+            ti = context["ti"]
+            # one session per try: whoever knows the run can interrupt exactly this try's work, and a stopped id is never used again
+            session = uuid.uuid5(uuid.NAMESPACE_URL, "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), str(ti.try_number))))
+            env["SPARK_REMOTE"] = f"{os.environ.get('THROUGHLINE_SPARK_REMOTE', DEFAULT_REMOTE)}/;session_id={session};user_id=throughline"
+        return env
+
+
+def submit_command() -> list[str]:
+    """spark-submit in client mode with the session's settings and Delta's JARs."""
+    master = platform().spark_master
+    if not master:
+        raise AirflowFailException("conf/platform.yml: submit_mode is submit, spark_master is empty; set it to spark://HOST:7077, yarn or k8s://…")
+    beside = Path(sys.executable).with_name("spark-submit")
+    command = [str(beside) if beside.exists() else shutil.which("spark-submit") or "spark-submit", "--master", master, "--deploy-mode", "client"]
+    command += ["--name", "throughline", "--driver-memory", platform().spark_driver_memory]
+    found = sorted(str(path) for path in Path(sys.prefix, "share", "throughline", "jars").glob("*.jar"))
+    if found:
+        command += ["--jars", ",".join(found)]
+    for key, value in sorted(read_yaml(CONF / "spark" / "session.yml").items()):
+        command += ["--conf", f"{key}={value}"]
+    return [*command, "--conf", f"spark.executorEnv.PYTHONPATH={REPOSITORY}"]

@@ -1,0 +1,195 @@
+"""The one command line: `python -m spark_jobs …`, and the file that spark-submit runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+if __package__ in (None, ""):
+    # spark-submit runs this file by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import typer
+
+from conf.settings import SettingsError, platform
+from spark_jobs.embedded.cli import app as embedded
+from spark_jobs.errors import ThroughlineError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Throughline: build, inspect and repair the lake's tables.",
+)
+quarantine_app = typer.Typer(no_args_is_help=True, help="Rows set aside: list, show, replay.")
+app.add_typer(quarantine_app, name="quarantine")
+app.registered_commands += embedded.registered_commands
+
+Lake = Annotated[str, typer.Option(help="root of the lake; default: conf/platform.yml")]
+
+
+def day(text: str) -> dt.date:
+    """A day given as YYYY-MM-DD; anything else is a clear error."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise ThroughlineError(f"{text!r} is no day: write YYYY-MM-DD") from None
+
+
+def open_lake(root: str) -> Any:
+    """The lake through this process's Spark session; a SIGTERM stops the Spark work first."""
+    from spark_jobs.io.lake import Lake as OpenLake
+    from spark_jobs.io.session import get_session
+
+    spark = get_session()
+
+    def stop(*_: object) -> None:
+        try:
+            if os.environ.get("SPARK_REMOTE"):
+                spark.interruptAll()
+            spark.stop()
+        finally:
+            os._exit(143)
+
+    signal.signal(signal.SIGTERM, stop)
+    return OpenLake(spark, root or platform().lake)
+
+
+def holder() -> str:
+    """Who claims tables: the task (the same for each of its tries), else this process."""
+    return os.environ.get("THROUGHLINE_HOLDER") or f"{socket.gethostname()}/{os.getpid()}"
+
+
+def finish(outcomes: list[dict[str, Any]]) -> None:
+    """The last line of output, for who reads it by program."""
+    keys = ("rows_in", "rows_out", "duplicates", "late", "quarantined")
+    totals = {k: sum(o.get(k, 0) for o in outcomes) for k in keys}
+    print(json.dumps({"tables": len(outcomes), "wrote": sum(bool(o.get("wrote")) for o in outcomes), **totals}), flush=True)
+
+
+def say(outcome: Any) -> None:
+    """One line per table."""
+    name = f"{outcome.table}{f'[{outcome.source}]' if outcome.source else ''}"
+    facts = f"in {outcome.rows_in:,} · out {outcome.rows_out:,}"
+    facts += "".join(f" · {k} {getattr(outcome, k):,}" for k in ("unchanged", "duplicates", "late", "quarantined") if getattr(outcome, k))
+    verdict = {"skipped": "nothing changed, skipped", "failed": f"FAILED: {outcome.error}"}.get(
+        outcome.status, facts + ("" if outcome.wrote else " · no new version")
+    )
+    print(f"{outcome.seconds:6.1f} s  {name:<42} {outcome.days}  {verdict}", flush=True)
+
+
+@app.command()
+def run(
+    selection: Annotated[list[str], typer.Argument(help="tables, layers, +table, table+ or all")],
+    from_: Annotated[str, typer.Option("--from", help="first day, YYYY-MM-DD")],
+    to: Annotated[str, typer.Option("--to", help="last day, inclusive")],
+    source: Annotated[str, typer.Option(help="only this source's part of shared tables")] = "",
+    changed: Annotated[bool, typer.Option(help="also the days that inputs touched since the last success")] = False,
+    force: Annotated[bool, typer.Option(help="build even when nothing changed since the last success")] = False,
+    lake: Lake = "",
+) -> None:
+    """Build tables for a range of days, in dependency order, in this one process."""
+    from spark_jobs.run import Range, Runner, select_tables
+
+    days = Range(day(from_), day(to))
+    if days.first > days.last:
+        raise ThroughlineError(f"--from {days.first} is after --to {days.last}")
+    names = select_tables(selection)
+    if source:
+        from conf.settings import source as declared
+
+        wanted = declared(source).silver
+        names = [n for n in names if not wanted or n in wanted]
+    runner = Runner(open_lake(lake), holder(), say, force)
+    finish([vars(o) for o in runner.run(names, days, source or None, changed)])
+
+
+@app.command()
+def load(
+    source: Annotated[str, typer.Argument(help="a name in conf/sources")],
+    from_: Annotated[str, typer.Option("--from", help="unused by files, kept so that every stage takes a range")] = "",
+    to: Annotated[str, typer.Option("--to")] = "",
+    lake: Lake = "",
+) -> None:
+    """Landing files of a source into its bronze tables, each file once."""
+    from spark_jobs.bronze.load import load_source
+
+    finish(load_source(open_lake(lake), source, holder()))
+
+
+@app.command()
+def report(out: Annotated[str, typer.Option(help="the page; default: $THROUGHLINE_HOME/report.html")] = "", lake: Lake = "") -> None:
+    """Write the report page from the gold and ops tables."""
+    from conf.settings import home
+    from spark_jobs.report.page import build_report
+
+    settings = platform()
+    page = build_report(Path(lake or settings.lake), Path(out) if out else home() / "report.html", settings)
+    print(json.dumps({"report": str(page)}))
+
+
+@app.command()
+def explain(kind: Annotated[str, typer.Argument(help="table")], name: Annotated[str, typer.Argument()], lake: Lake = "") -> None:
+    """A table's contract, last runs, ledger, upstream and downstream."""
+    from spark_jobs.ops.explain import explain_table
+
+    if kind != "table":
+        raise ThroughlineError(f"cannot explain a {kind!r}; say: explain table {name}")
+    explain_table(name, Path(lake or platform().lake))
+
+
+@quarantine_app.command("list")
+def quarantine_list(table: Annotated[str, typer.Argument()] = "", lake: Lake = "") -> None:
+    """Open rows per table and reason."""
+    from spark_jobs.ops.replay import list_open
+
+    list_open(Path(lake or platform().lake), table)
+
+
+@quarantine_app.command("show")
+def quarantine_show(table: str, quarantine_id: Annotated[str, typer.Argument()] = "", limit: int = 20, lake: Lake = "") -> None:
+    """The rows themselves: id, reason, file, line and payload."""
+    from spark_jobs.ops.replay import show
+
+    show(Path(lake or platform().lake), table, quarantine_id, limit)
+
+
+@quarantine_app.command("replay")
+def quarantine_replay(
+    table: str,
+    quarantine_id: str,
+    payload: Annotated[str, typer.Option(help="file with the repaired record; default: the record as it is")] = "",
+    lake: Lake = "",
+) -> None:
+    """Put a repaired record back in under its own id and close its row; doing it twice changes nothing."""
+    from spark_jobs.ops.replay import replay
+
+    finish(replay(open_lake(lake), table, quarantine_id, Path(payload) if payload else None, holder(), say))
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends with one sentence, not a stack trace."""
+    try:
+        app(standalone_mode=False)
+    except (ThroughlineError, SettingsError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(getattr(error, "exit_code", 2)) if os.environ.get("SPARK_REMOTE") else sys.exit(getattr(error, "exit_code", 2))
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except Exception as error:
+        import click
+
+        if isinstance(error, click.ClickException):
+            error.show()
+            sys.exit(error.exit_code)
+        raise
+
+
+if __name__ == "__main__":
+    main()

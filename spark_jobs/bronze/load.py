@@ -1,0 +1,201 @@
+"""bronze.<source>__<stream>: every landed record as received, once per landing file.
+
+Reads only what a manifest names, checks each file's record count against it, and appends in one commit per stream. An event
+log is read by Structured Streaming (file source, availableNow), whose checkpoint keeps which files were read.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pyspark.sql import DataFrame, functions as F
+
+from conf.settings import platform, source as declared_source
+from conf.tables import Field, Table, Write
+from spark_jobs.errors import GateError
+from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.mapped import BRONZE, bronze_name
+from spark_jobs.ops.claims import Claims
+from spark_jobs.ops.record import Recorder
+
+ENVELOPE = (
+    "_row BIGINT, _source STRING, _stream STRING, _account STRING, _extracted_at TIMESTAMP, _request_id STRING, _slice_from STRING, "
+    "_slice_to STRING, _api_version STRING, _run_id STRING, _page INT, _sha256 STRING, _slice_id STRING, _attempt INT, "
+    "_ingest_date DATE, payload STRING, payload_bytes STRING"
+)
+
+
+def bronze_table(source: str, stream: str) -> Table:
+    """The generic contract of every bronze table."""
+    columns = []
+    for part in BRONZE.split(", "):
+        name, kind = part.split(" ")
+        columns.append(Field(name, kind.lower(), nullable=name not in ("_file", "_row")))
+    write = Write(mode="append", cluster_by=("_ingest_date",))
+    return Table(bronze_name(source, stream), "one record as received", ("_file", "_row"), tuple(columns), write)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What one stream's load did: records its manifests promised, records appended, files it had already."""
+
+    table: str
+    promised: int
+    appended: int
+    known_files: int
+
+
+def manifests(lake: Lake, source: str, stream: str) -> list[dict[str, Any]]:
+    """Every complete manifest of a stream, in order of slice and attempt."""
+    root = f"{platform().landing}/{source}/{stream}"
+    try:
+        texts = lake.spark.read.text(root, wholetext=True, recursiveFileLookup=True, pathGlobFilter="manifest.json")
+        found = [json.loads(r["value"]) for r in texts.collect()]
+    except Exception as error:
+        if "PATH_NOT_FOUND" in str(error):
+            return []
+        raise
+    complete = [m for m in found if m.get("slice_complete", True)]
+    return sorted(complete, key=lambda m: (m["slice_id"], m["attempt"]))
+
+
+def enveloped(rows: DataFrame) -> DataFrame:
+    """Landed lines as bronze columns, in order."""
+    names = [part.split(" ")[0] for part in BRONZE.split(", ")]
+    return rows.withColumn("payload_bytes", F.unbase64("payload_bytes")).select(*names)
+
+
+def read_jsonl(lake: Lake, files: list[str]) -> DataFrame:
+    """jsonl.gz parts; `_file` is the part's path."""
+    rows = lake.spark.read.schema(ENVELOPE).json(files)
+    return enveloped(rows.withColumn("_file", F.regexp_replace("_metadata.file_path", "^file:/+", "/")))
+
+
+def read_parquet(lake: Lake, manifest: dict[str, Any], file: dict[str, Any]) -> DataFrame:
+    """A Parquet drop, in place: each row as JSON, numbered by its place in the file."""
+    rows = lake.spark.read.parquet(file["path"])
+    payload = F.to_json(
+        F.struct(*rows.columns),
+        {
+            "ignoreNullFields": "false",
+            "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+            "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+        },
+    )
+    text = {
+        k: manifest.get(k)
+        for k in ("source", "stream", "account", "request_id", "slice_from", "slice_to", "api_version", "run_id", "slice_id")
+    }
+    extracted = F.lit(manifest["extracted_at"]).cast("timestamp")
+    return (
+        rows.select(
+            F.lit(file["path"]).alias("_file"),
+            (F.col("_metadata.row_index") + 1).alias("_row"),
+            *(F.lit(v).cast("string").alias(f"_{k}") for k, v in text.items()),
+            extracted.alias("_extracted_at"),
+            F.lit(1).alias("_page"),
+            F.lit(int(manifest["attempt"])).alias("_attempt"),
+            extracted.cast("date").alias("_ingest_date"),
+            payload.alias("payload"),
+        )
+        .withColumn("_sha256", F.sha2("payload", 256))
+        .withColumn("payload_bytes", F.lit(None).cast("binary"))
+        .select(*[p.split(" ")[0] for p in BRONZE.split(", ")])
+    )
+
+
+def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
+    """Append what was landed and is not yet in bronze. Raises GateError when a file does not hold what its manifest says."""
+    contract = bronze_table(source, stream)
+    found = manifests(lake, source, stream)
+    if not found:
+        return Loaded(contract.name, 0, 0, 0)
+    lake.create(contract)
+    if declared_source(source).kind == "event_log" and all(m["format"] == "jsonl" for m in found):
+        return _stream_events(lake, contract, found, fence)
+    known = set()
+    if lake.version(contract.name) > 0:
+        known = {r[0] for r in lake.spark.read.format("delta").load(lake.path(contract.name)).select("_file").distinct().collect()}
+    fresh = [(m, f) for m in found for f in m["files"] if f["path"] not in known]
+    promised = sum(f["records"] for _, f in fresh)
+    if not fresh:
+        return Loaded(contract.name, 0, 0, len(known))
+    jsonl = [f["path"] for m, f in fresh if m["format"] == "jsonl"]
+    frames = ([read_jsonl(lake, jsonl)] if jsonl else []) + [read_parquet(lake, m, f) for m, f in fresh if m["format"] == "parquet"]
+    rows = frames[0]
+    for frame in frames[1:]:
+        rows = rows.unionByName(frame)
+    rows = rows.persist()
+    try:
+        counted = {r["_file"]: r["count"] for r in rows.groupBy("_file").count().collect()}
+        wrong = [
+            f"{f['path']}: manifest says {f['records']}, file holds {counted.get(f['path'], 0)}"
+            for _, f in fresh
+            if counted.get(f["path"], 0) != f["records"]
+        ]
+        if wrong:
+            raise GateError(
+                f"{contract.name}: {len(wrong)} landing file(s) were changed or cut: {'; '.join(wrong[:3])}. Pull the slice again; nothing was loaded."
+            )
+        lake.publish(rows, contract, None, dt.date.min, dt.date.max, fence)
+    finally:
+        rows.unpersist()
+    return Loaded(contract.name, promised, promised, len(known))
+
+
+def _stream_events(lake: Lake, contract: Table, found: list[dict[str, Any]], fence: Fence) -> Loaded:
+    """The event log through Structured Streaming; the Delta sink and the checkpoint make each file count once."""
+    source, stream = contract.name.removeprefix("bronze.").split("__", 1)
+    before = lake.spark.read.format("delta").load(lake.path(contract.name)).count()
+    # a part without a manifest is of a pull that died: its retry lands under a new attempt, so the part is never wanted
+    named = [f["path"] for m in found for f in m["files"]]
+    landed = (
+        lake.spark.readStream.schema(ENVELOPE)
+        .option("maxFileAge", "3650d")
+        .option("recursiveFileLookup", "true")
+        .option("pathGlobFilter", "part-*.jsonl.gz")
+    )
+    rows = landed.json(f"{platform().landing}/{source}/{stream}")
+    rows = enveloped(rows.withColumn("_file", F.regexp_replace("_metadata.file_path", "^file:/+", "/")))
+    query = (
+        rows.where(F.col("_file").isin(named))
+        .writeStream.format("delta")
+        .option("checkpointLocation", f"{lake.root}/_checkpoints/{contract.name}")
+        .option("userMetadata", json.dumps({"run_id": fence.run_id}))
+        .trigger(availableNow=True)
+        .start(lake.path(contract.name))
+    )
+    query.awaitTermination()
+    after = lake.spark.read.format("delta").load(lake.path(contract.name)).count()
+    promised = sum(f["records"] for m in found for f in m["files"])
+    if after < promised:
+        raise GateError(
+            f"{contract.name}: the manifests name {promised} records, the table holds {after}; a landing file was cut. Pull the slice again."
+        )
+    return Loaded(contract.name, after - before, after - before, 0)
+
+
+def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:
+    """Every stream of a source into bronze; one line of facts per stream."""
+    declared = declared_source(source)
+    names = {stream: f"bronze.{source}__{stream}" for stream in declared.streams}
+    claims = Claims(lake, holder)
+    fences = claims.acquire(list(names.values()))
+    outcomes = []
+    recorder = Recorder(lake, uuid.uuid4().hex)
+    try:
+        for stream, name in names.items():
+            run_id, started = uuid.uuid4().hex, dt.datetime.now(dt.UTC)
+            loaded = load_stream(lake, source, stream, replace(fences[name], run_id=run_id))
+            seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
+            print(f"{seconds:6.1f} s  {name:<42} {loaded.appended:,} records, {loaded.known_files} files known before", flush=True)
+            recorder.add_load(run_id, name, source, loaded.promised, loaded.appended, started, lake.version(name))
+            outcomes.append({"table": name, "rows_in": loaded.promised, "rows_out": loaded.appended, "wrote": loaded.appended > 0})
+    finally:
+        recorder.flush()
+        claims.release()
+    return outcomes

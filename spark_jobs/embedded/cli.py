@@ -1,0 +1,91 @@
+"""Commands of the embedded services; `spark_jobs/__main__.py` takes them over. Nothing here imports Spark before a command runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+Once = Annotated[bool, typer.Option("--once", help="end by itself and stop everything; without a terminal that is so anyway")]
+
+
+@app.command()
+def demo(once: Once = False) -> None:
+    """A small seeded shop through Airflow into the report."""
+    from spark_jobs.embedded.demo import demo as run_demo
+
+    raise typer.Exit(run_demo(once))
+
+
+@app.command()
+def real(data: Annotated[Path, typer.Option(help="folder with the real sources' files")], once: Once = False) -> None:
+    """The same DAGs on real files."""
+    from conf.settings import REPOSITORY
+    from spark_jobs.embedded.demo import real as run_real
+
+    os.environ.setdefault("THROUGHLINE_HOME", str(REPOSITORY / ".throughline-real"))
+    raise typer.Exit(run_real(data, once))
+
+
+@app.command()
+def up() -> None:
+    """Airflow and the Spark server, nothing else, until Ctrl-C; due days start by themselves."""
+    from spark_jobs.embedded.demo import up as run_up
+
+    raise typer.Exit(run_up())
+
+
+@app.command()
+def doctor() -> None:
+    """Java, ports, disk, memory and version pairs, with the fix for each."""
+    from spark_jobs.embedded.doctor import doctor as run_doctor
+
+    raise typer.Exit(0 if run_doctor() else 1)
+
+
+@app.command()
+def status() -> None:
+    """Services, last runs, freshness against deadlines, open quarantine, versions."""
+    from spark_jobs.embedded.status import status as show_status
+
+    show_status()
+
+
+@app.command()
+def jars() -> None:
+    """Fetch the locked JARs into this environment, checked by sha256."""
+    from spark_jobs.embedded.jars import fetch
+
+    fetch()
+
+
+@app.command()
+def maintain(lake: Annotated[str, typer.Option(help="root of the lake; default: conf/platform.yml")] = "") -> None:
+    """Compact and vacuum every table and drop rows older than its retention."""
+    from spark_jobs.embedded.maintain import maintain as run_maintain
+
+    run_maintain(lake)
+
+
+@app.command()
+def clean() -> None:
+    """Remove what was made: this home, or .throughline and .throughline-real beside the code."""
+    from conf.settings import REPOSITORY, home
+    from spark_jobs.embedded.services import running_state, stop_leftovers
+
+    homes = [home()] if os.environ.get("THROUGHLINE_HOME") else [REPOSITORY / ".throughline", REPOSITORY / ".throughline-real"]
+    for folder in homes:
+        os.environ["THROUGHLINE_HOME"] = str(folder)
+        if running_state():
+            print(f"{folder} is in use by running services; stop them first (Ctrl-C where they were started).", file=sys.stderr)
+            raise typer.Exit(1)
+        stop_leftovers()
+        # only what we made: a folder that holds none of our files is not ours to remove
+        if folder.is_dir() and any((folder / name).exists() for name in ("lake", "landing", "airflow", "drops", "services.json", "logs")):
+            shutil.rmtree(folder)
+            print(f"removed {folder}")

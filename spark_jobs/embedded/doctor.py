@@ -1,0 +1,96 @@
+"""What must be right before anything starts, each with its fix."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from conf.settings import home, platform
+from spark_jobs.embedded.jars import is_right, locked
+from spark_jobs.embedded.services import PREFERRED, is_free, running
+
+PAIRS = (("pyspark", "4.2.0"), ("delta-spark", "4.4.0"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `fix` is empty when it is right. is_fatal: nothing can start before it is mended."""
+
+    name: str
+    seen: str
+    fix: str = ""
+    is_fatal: bool = True
+
+
+def java_version() -> str:
+    """`java -version`'s version, '' when there is no Java."""
+    try:
+        shown = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    except OSError:
+        return ""
+    found = re.search(r'version "([^"]+)"', shown)
+    return found.group(1) if found else ""
+
+
+def java_finding(version: str) -> Finding:
+    major = version.split(".")[0]
+    fix = "" if major in ("17", "21") else "install Java 17 (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME and PATH to Java 17 or 21"
+    return Finding("Java", version or "none", fix)
+
+
+def version_findings(installed: dict[str, str], delta_jar: str) -> list[Finding]:
+    """The pairs that must fit: pyspark with itself, delta-spark with its JAR."""
+    found = [Finding(name, installed.get(name, "none"), "" if installed.get(name) == wanted else f"this release needs {name} {wanted}: run `make setup`") for name, wanted in PAIRS]
+    client = installed.get("pyspark-client")
+    if client and client != installed.get("pyspark"):
+        found.append(Finding("pyspark-client", client, f"pyspark is {installed.get('pyspark')} and pyspark-client {client}; they share files and must be equal: run `make setup`"))
+    fix = "" if delta_jar == installed.get("delta-spark") else f"delta-spark is {installed.get('delta-spark')} and its JAR {delta_jar}: pin both alike in pyproject.toml and conf/spark/jars.lock"
+    return [*found, Finding("Delta JAR", delta_jar, fix)]
+
+
+def disk_finding(free_gb: float, needed_gb: float) -> Finding:
+    return Finding("disk", f"{free_gb:.0f} GB free", "" if free_gb >= needed_gb else f"{needed_gb} GB are needed under {home()}: free some, or set THROUGHLINE_HOME to another disk")
+
+
+def memory_finding(free_gb: float, needed_gb: float) -> Finding:
+    return Finding("memory", f"{free_gb:.1f} GB available", "" if free_gb >= needed_gb else f"{needed_gb} GB are needed: stop something, or lower spark_driver_memory and min_memory_gb in conf/platform.yml")
+
+
+def findings() -> list[Finding]:
+    """Everything that is looked at, in order."""
+    settings, folder = platform(), home()
+    while not folder.exists():
+        folder = folder.parent
+    installed = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions() if d.metadata["Name"] and d.metadata["Name"].lower().startswith(("pyspark", "delta-spark"))}
+    jars = locked()
+    delta = next(j for j in jars if j.artifact.startswith("delta-spark"))
+    right = Finding("Python", sys.version.split()[0], "" if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: remove .venv and run `make setup` with it")
+    bad = [j.path.name for j in jars if not is_right(j, j.path)]
+    found = [right, java_finding(java_version()), *version_findings(installed, delta.version)]
+    found.append(Finding("JARs", f"{len(jars) - len(bad)} of {len(jars)}", f"missing or changed: {', '.join(bad)}: run `make setup`" if bad else ""))
+    found.append(disk_finding(shutil.disk_usage(folder).free / 1e9, settings.min_free_disk_gb))
+    found.append(memory_finding(psutil.virtual_memory().available / 1e9, settings.min_memory_gb))
+    up = running()
+    for name, port in PREFERRED.items():
+        taken = not is_free(port)
+        mine = up is not None and port in (up.airflow_port, up.connect_port, up.jdbc_port)
+        found.append(Finding(f"port {port}", "ours" if mine else "taken" if taken else "free", "another will be picked and said" if taken and not mine else "", is_fatal=False))
+    return found
+
+
+def doctor() -> bool:
+    """Print what was found; True when everything needed is right."""
+    found = findings()
+    shown = Table("", "seen", "fix")
+    for one in found:
+        shown.add_row(one.name, one.seen, f"[{'red' if one.is_fatal else 'yellow'}]{one.fix}[/]" if one.fix else "[green]right[/]")
+    Console().print(shown)
+    return not any(one.fix and one.is_fatal for one in found)

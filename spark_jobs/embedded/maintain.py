@@ -1,0 +1,37 @@
+"""Housekeeping of every table of a lake: OPTIMIZE, VACUUM and retention, through the process's Spark session."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+from conf.settings import platform
+from conf.tables import table, table_names
+
+# a file may still be read by who opened the table before it was replaced
+KEEP_HOURS = 168
+DATED = ("date", "timestamp")
+
+
+def maintain(root: str = "", today: dt.date | None = None) -> None:
+    """Compact, drop rows past `retention_days` (by write.date, else the first instant ops rows carry), then vacuum. Prints one line per table."""
+    from spark_jobs.io.lake import Lake
+    from spark_jobs.io.session import get_session
+
+    lake, today = Lake(get_session(), root or platform().lake), today or dt.datetime.now(dt.UTC).date()
+    done = 0
+    for name in table_names():
+        if not lake.exists(name):
+            continue
+        contract = table(name)
+        types = {c.name: c.type for c in contract.columns}
+        column = contract.write.date or next((c for c in ("finished_at", "claimed_at") if c in types), None)
+        if contract.retention_days and column:
+            oldest = today - dt.timedelta(days=contract.retention_days)
+            if lake.spark.sql(f"SELECT 1 FROM {lake.sql_name(name)} WHERE {column} < DATE'{oldest}' LIMIT 1").collect():
+                lake.spark.sql(f"DELETE FROM {lake.sql_name(name)} WHERE {column} < DATE'{oldest}'").collect()
+        lake.spark.sql(f"OPTIMIZE {lake.sql_name(name)}").collect()
+        lake.spark.sql(f"VACUUM {lake.sql_name(name)} RETAIN {KEEP_HOURS} HOURS").collect()
+        print(f"{name}: compacted and vacuumed", flush=True)
+        done += 1
+    print(json.dumps({"tables": done}), flush=True)

@@ -1,0 +1,35 @@
+"""`make status`: services, last runs, freshness against deadlines, open quarantine, versions; read without Spark."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+
+from rich.console import Console
+from rich.table import Table
+
+from conf.settings import home, platform
+from spark_jobs.embedded.services import running
+from spark_jobs.report.health import open_quarantine, table_health
+
+
+def print_status() -> None:
+    """Everything an operator asks first."""
+    out, now = Console(), dt.datetime.now(dt.UTC)
+    found, lake = running(), platform().lake
+    out.print(f"home       {home()}")
+    if found is None:
+        out.print("services   down (make demo or make up starts them)")
+    else:
+        out.print(f"services   up: Airflow {found.airflow_url} · Spark Connect {found.connect_url} · {found.jdbc_url}")
+    packages = ("apache-airflow", "pyspark", "delta-spark", "great-expectations")
+    out.print("versions   " + " · ".join(f"{name} {importlib.metadata.version(name)}" for name in packages))
+    shown = Table("table", "state", "last success", "rows", "open quarantine", box=None, pad_edge=False)
+    colours = {"ok": "green", "late": "yellow", "failed": "red"}
+    for health in table_health(lake, now):
+        last = f"{health.last_success_at:%Y-%m-%d %H:%M}" if health.last_success_at else "never"
+        state = f"[{colours.get(health.status, 'dim')}]{health.status}[/]"
+        shown.add_row(health.table, state, last, f"{health.rows:,}" if health.rows is not None else "", f"{health.open_quarantine:,}" if health.open_quarantine else "")
+    out.print(shown)
+    for waiting in open_quarantine(lake):
+        out.print(f"quarantine {waiting}", markup=False)

@@ -1,0 +1,177 @@
+"""GA4's default channel groups as Spark columns, driven by conf/rules/channels.yml.
+
+The rules see these columns, all lower case: traffic_source, traffic_medium, traffic_campaign, source_kind, traffic_origin.
+Where no manual tag is given they come from the click id, else from the referrer (an own page is none), else they are (direct).
+Source of the rules' order: GA4's "Default channel group" help page, manual traffic.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, functions as F
+
+KINDS = ("none", "ai", "email", "search", "social", "video", "shopping")
+DEEPEST = 5
+TEMPORARY = ("_manual_source", "_manual_medium", "_referrer", "_referrer_kind", "traffic_source", "traffic_medium", "traffic_campaign",
+             "source_kind", "traffic_origin")  # fmt: skip
+
+
+def text_of(column: str) -> Column:
+    """The column trimmed and in lower case; null when it is empty."""
+    return F.nullif(F.lower(F.trim(F.col(column))), F.lit(""))
+
+
+def host_of(url: Column) -> Column:
+    """The host of a URL, or the package of an android-app:// one, without www.; null when there is none."""
+    host = F.regexp_extract(F.lower(url), r"^(?:https?://|android-app://|//)(?:[^/?#@]*@)?(?:www\.)?([^/?#:]+)", 1)
+    return F.nullif(host, F.lit(""))
+
+
+def address_of(url: Column) -> Column:
+    """Host and path of a URL without scheme, www., port and query."""
+    host_and_path = F.regexp_extract(F.lower(url), r"^(?:https?://|android-app://|//)(?:[^/?#@]*@)?(?:www\.)?([^/?#:]+(?::\d+)?[^?#]*)", 1)
+    return F.nullif(F.regexp_replace(host_and_path, r":\d+", ""), F.lit(""))
+
+
+def _kind_of_path(address: Column, kinds: Mapping[str, Any]) -> Column:
+    """The kind of the listed host/path that begins the address."""
+    listed = {kind: [h for h in kinds[kind].get("hosts", ()) if "/" in h] for kind in KINDS}
+    branches = F.when(F.lit(False), None)
+    for kind, entries in listed.items():
+        if entries:
+            branches = branches.when(address.rlike("(^|\\.)(" + "|".join(map(re.escape, entries)) + ")($|/)"), kind)
+    return F.when(address.contains("/"), branches)
+
+
+def kind_of(name: Column, address: Column, kinds: Mapping[str, Any]) -> Column:
+    """ai, email, search, social, video or shopping, else null.
+
+    name: a host, or a utm_source. address: host and path, or the same utm_source. The longest listed host/path or host suffix decides,
+    then brands under any country's domain, then patterns.
+    """
+    is_host = name.contains(".")
+
+    def listed(value: Column, entries: str) -> Column:
+        branches = F.when(F.lit(False), None)
+        for kind in KINDS:
+            members = [str(h) for h in kinds[kind].get(entries, ()) if "/" not in str(h)]
+            if members:
+                branches = branches.when(value.isin(members), kind)
+        return branches
+
+    # two steps keep the generated code small: which suffix is listed at all, then of which kind that one is
+    every = [str(h) for kind in KINDS for h in kinds[kind].get("hosts", ()) if "/" not in str(h)]
+    tails = [F.substring_index(name, ".", -labels) for labels in range(DEEPEST, 1, -1)]
+    suffix = F.coalesce(*(F.when(tail.isin(every), tail) for tail in tails))
+    guesses = F.when(F.lit(False), None)
+    for kind in KINDS:
+        brands, patterns = kinds[kind].get("brands", ()), kinds[kind].get("patterns", ())
+        tests = [rf"(^|\.)({'|'.join(brands)})\.((com?|org|net)\.)?[a-z]{{2,3}}$"] if brands else []
+        for test in [*tests, *patterns]:
+            guesses = guesses.when(name.rlike(test), kind)
+    by_host = F.coalesce(_kind_of_path(address, kinds), listed(suffix, "hosts"), guesses)
+    found = F.when(is_host, by_host).otherwise(listed(name, "names"))
+    return F.nullif(F.when(name.isNotNull(), found), F.lit("none"))
+
+
+def channel_group(rules: Mapping[str, Any]) -> Column:
+    """STRUCT<channel, number>: the first rule that the traffic columns meet, else (Unassigned, null)."""
+    words = {name: "r'" + pattern.replace("'", "\\'") + "'" for name, pattern in rules["patterns"].items()}
+    branches = F.when(F.lit(False), F.struct(F.lit("").alias("channel"), F.lit(0).alias("number")))
+    for rule in rules["channels"]:
+        meets = F.coalesce(F.expr(rule["when"].format(**words)), F.lit(False))
+        branches = branches.when(meets, F.struct(F.lit(rule["channel"]).alias("channel"), F.lit(int(rule["number"])).alias("number")))
+    nothing = F.struct(F.lit(rules["unassigned"]).alias("channel"), F.lit(None).cast("int").alias("number"))
+    return branches.otherwise(nothing)
+
+
+def _implied(click_id_type: Column, rules: Mapping[str, Any], item: str) -> Column:
+    branches = F.when(F.lit(False), None)
+    for name, traffic in rules["click_ids"].items():
+        branches = branches.when(click_id_type == name, traffic[item])
+    return branches
+
+
+def with_traffic(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
+    """The events with the columns that the rules see.
+
+    events: utm_source, utm_medium, utm_campaign, click_id, click_id_type, referrer_url, page_url.
+    """
+    kinds = rules["kinds"]
+    own = host_of(F.col("page_url"))
+    referrer = F.col("_referrer_address")
+    host = F.substring_index(referrer, "/", 1)
+    is_own = F.coalesce(
+        (host == own) | F.endswith(host, F.concat(F.lit("."), own)) | F.endswith(own, F.concat(F.lit("."), host)), F.lit(False)
+    )
+    rows = events.withColumns(
+        {
+            "_manual_source": text_of("utm_source"),
+            "_manual_medium": text_of("utm_medium"),
+            "_referrer_address": address_of(F.col("referrer_url")),
+        }
+    )
+    rows = rows.withColumn("_referrer", F.when(~is_own, referrer)).drop("_referrer_address")
+    rows = rows.withColumn("_referrer_kind", kind_of(F.substring_index(F.col("_referrer"), "/", 1), F.col("_referrer"), kinds))
+    is_manual = F.col("_manual_source").isNotNull() | F.col("_manual_medium").isNotNull()
+    click = F.when(F.col("click_id").isNotNull(), F.lower("click_id_type"))
+    origin = (
+        F.when(is_manual, "manual")
+        .when(click.isin(list(rules["click_ids"])), "click_id")
+        .when(F.col("_referrer").isNotNull(), "referrer")
+        .otherwise("direct")
+    )
+    rows = rows.withColumn("traffic_origin", origin)
+    by_kind = F.when(F.lit(False), None)
+    for kind, medium in rules["mediums"].items():
+        by_kind = by_kind.when(F.col("_referrer_kind") == kind, medium)
+
+    def by_origin(manual: Column, clicked: Column, referred: Column, direct: str) -> Column:
+        place = F.col("traffic_origin")
+        return F.when(place == "manual", manual).when(place == "click_id", clicked).when(place == "referrer", referred).otherwise(direct)
+
+    source = by_origin(F.col("_manual_source"), _implied(click, rules, "source"), F.substring_index("_referrer", "/", 1), "(direct)")
+    medium = by_origin(F.col("_manual_medium"), _implied(click, rules, "medium"), F.coalesce(by_kind, F.lit("referral")), "(none)")
+    rows = rows.withColumns({"traffic_source": source, "traffic_medium": medium, "traffic_campaign": text_of("utm_campaign")})
+    named = F.when(F.col("traffic_origin") != "direct", F.regexp_replace("traffic_source", r"^www\.", ""))
+    return rows.withColumn(
+        "source_kind", F.when(F.col("traffic_origin") == "referrer", F.col("_referrer_kind")).otherwise(kind_of(named, named, kinds))
+    )
+
+
+def with_channel(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
+    """The events with `channel` and `channel_rule` (number of the rule : what it judged; given, network or event_type before the rules).
+
+    A channel that the source names stands; then the ad platform's own network (column ad_network, if there is one); then event types.
+    """
+    rows = with_traffic(events, rules).withColumn("_group", channel_group(rules))
+    judged = F.concat_ws(":", F.coalesce(F.col("_group.number").cast("string"), F.lit("none")), F.col("traffic_origin"))
+    given, network = F.nullif(F.trim("channel"), F.lit("")), F.lit(None).cast("string")
+    if "ad_network" in events.columns:
+        network = F.when(F.lit(False), None)
+        for name, channel in rules["networks"].items():
+            network = network.when(F.lower("ad_network") == name, channel)
+    of_type = F.when(F.lit(False), None)
+    for event_type, channel in rules["event_types"].items():
+        of_type = of_type.when(F.col("event_type") == event_type, channel)
+    before = F.when(given.isNotNull(), "given").when(network.isNotNull(), "network").when(of_type.isNotNull(), "event_type")
+    rows = rows.withColumn("channel_rule", F.coalesce(before, judged))
+    rows = rows.withColumn("channel", F.coalesce(given, network, of_type, F.col("_group.channel")))
+    return rows.drop("_group", *TEMPORARY)
+
+
+def scrubbed_url(url: Column, rules: Mapping[str, Any]) -> Column:
+    """The URL without the values of query parameters that name a person (names compared without case; fragments too)."""
+    names = "|".join(map(re.escape, rules["scrubbed"]))
+    without = F.regexp_replace(url, rf"(?i)(?<=[?&#])({names})=[^&#]*&?", "")
+    return F.regexp_replace(without, r"[?&]+($|#)", "$1")
+
+
+def scrubbed_json(text: Column, rules: Mapping[str, Any]) -> Column:
+    """The JSON text with the string and number values of declared personal fields emptied, at any depth, and its URLs' parameters too."""
+    names = "|".join(map(re.escape, rules["scrubbed"]))
+    text = F.regexp_replace(text, rf'(?i)(?<=[?&])({names})=[^&#"\s]*&?', "")
+    return F.regexp_replace(text, rf'(?i)"({names})"\s*:\s*("([^"\\]|\\.)*"|-?[0-9.eE+]+)', '"$1":null')

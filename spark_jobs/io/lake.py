@@ -1,0 +1,326 @@
+"""The lake: where a table lies, how it is created, read and published.
+
+A publish compares before it writes: equal rows make no new table version. Every commit carries the run's id (userMetadata)
+and the claim's generation (Delta transaction version), so that a run that lost its claim cannot write.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession, functions as F
+
+from conf.tables import Table, table
+from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineError
+from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
+
+# Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
+DELETION_VECTORS = ("identity", "journeys", "attribution")
+
+
+ARROW = {
+    "string": pa.string(),
+    "bigint": pa.int64(),
+    "int": pa.int32(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", "UTC"),
+}
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Who writes: the claim's name and generation, and the run's id."""
+
+    claim: str
+    generation: int
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publish did: rows that were already there, rows written, whether a new version was made, copies that lost to a stored row."""
+
+    unchanged: int
+    changed: int
+    wrote: bool
+    outranked: int = 0
+
+
+def quoted(value: str) -> str:
+    """A SQL string literal."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def day_range(column: str, first: dt.date, last: dt.date) -> str:
+    """A literal bound on a DATE column (>= and <=: BETWEEN in replaceWhere dies inside Delta on partitioned tables)."""
+    return f"{column} >= DATE'{first}' AND {column} <= DATE'{last}'"
+
+
+@dataclass(frozen=True)
+class Lake:
+    """All tables below one root, through one Spark session."""
+
+    spark: SparkSession
+    root: str
+
+    @cached_property
+    def is_local(self) -> bool:
+        return "://" not in self.root
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name.replace('.', '/')}"
+
+    def sql_name(self, name: str) -> str:
+        return f"delta.`{self.path(name)}`"
+
+    def version(self, name: str) -> int:
+        """The table's newest version; -1 when there is no table."""
+        if self.is_local:
+            log = Path(self.path(name), "_delta_log")
+            versions = [int(p.name[:20]) for p in log.glob("[0-9]*.json")] if log.is_dir() else []
+            return max(versions, default=-1)
+        try:
+            return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(name)} LIMIT 1").first()["version"])  # type: ignore[index]
+        except Exception as error:
+            if "DELTA_TABLE_NOT_FOUND" in str(error) or "DELTA_PATH_DOES_NOT_EXIST" in str(error) or "PATH_NOT_FOUND" in str(error):
+                return -1
+            raise
+
+    def exists(self, name: str) -> bool:
+        return self.version(name) >= 0
+
+    def create(self, contract: Table) -> None:
+        """The table as its contract says, empty, unless it is there already."""
+        if self.exists(contract.name):
+            return
+        write = contract.write
+        layout = f"PARTITIONED BY ({', '.join(write.partition_by)})" if write.partition_by else ""
+        if write.cluster_by and not write.partition_by:
+            layout = f"CLUSTER BY ({', '.join(write.cluster_by)})"
+        properties = {
+            "delta.enableDeletionVectors": str(contract.layer in DELETION_VECTORS).lower(),
+            "delta.enableChangeDataFeed": str(contract.layer not in ("gold", "ops")).lower(),
+        }
+        listed = ", ".join(f"'{k}' = '{v}'" for k, v in properties.items())
+        name = self.sql_name(contract.name)
+        try:
+            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} ({contract.schema}) USING delta {layout} TBLPROPERTIES ({listed})")
+        except Exception:
+            # two runs may create the same table at the same moment: the loser finds it there
+            if not self.exists(contract.name):
+                raise
+
+    def read(self, name: str, where: str | None = None) -> DataFrame:
+        """The rows of a declared table."""
+        return self.rows(table(name), where)
+
+    def rows(self, contract: Table, where: str | None = None) -> DataFrame:
+        """The table's rows as its contract types them; an absent table is empty, an absent nullable column is NULL."""
+        name = contract.name
+        if not self.exists(name):
+            return self.spark.createDataFrame([], contract.schema)
+        rows = self.spark.read.format("delta").load(self.path(name))
+        types = {f.name: f.dataType.simpleString() for f in rows.schema.fields}
+        missing = [c.name for c in contract.columns if c.name not in types and not c.nullable]
+        if missing:
+            raise MissingColumnsError(
+                f"{self.path(name)}: the columns {missing} are missing; conf/tables/{name.replace('.', '/')}.yml says they are never null"
+            )
+        selected = []
+        for c in contract.columns:
+            if c.name not in types:
+                selected.append(F.lit(None).cast(c.type).alias(c.name))
+            elif types[c.name].lower().replace(" ", "") == c.type.lower().replace(" ", "").replace("integer", "int"):
+                selected.append(F.col(c.name))
+            else:
+                selected.append(F.col(c.name).cast(c.type).alias(c.name))
+        rows = rows.select(*selected)
+        return rows.where(where) if where else rows
+
+    def append_rows(self, contract: Table, rows: Sequence[tuple[Any, ...]], fence: Fence | None = None) -> None:
+        """A few Python rows (in the contract's column order) to the end of a table, as one file; with a fence, or not at all."""
+        self.create(contract)
+        arrow = pa.table({c.name: pa.array([r[i] for r in rows], ARROW[c.type]) for i, c in enumerate(contract.columns)})
+        frame = self.spark.createDataFrame(arrow).coalesce(1)
+        if fence is None:
+            frame.write.format("delta").mode("append").save(self.path(contract.name))
+        else:
+            self._commit(frame, contract, fence, len(rows), 0, mode="append")
+
+    def bounds(self, contract: Table, source: str | None, first: dt.date | None, last: dt.date | None) -> str | None:
+        """The literal predicate of the rows that one run of a table may touch; None = all of it."""
+        parts = []
+        if contract.write.partition_by and source:
+            parts.append(f"source = {quoted(source)}")
+        if contract.write.date and first and last:
+            parts.append(day_range(contract.write.date, first, last))
+        return " AND ".join(parts) or None
+
+    def publish(self, batch: DataFrame, contract: Table, source: str | None, first: dt.date, last: dt.date, fence: Fence) -> Published:
+        """The batch into its table, in one commit or in none. batch: exactly the contract's columns, unique keys, cached."""
+        self.create(contract)
+        if contract.write.mode == "merge":
+            return self._merge(batch, contract, source, fence)
+        if contract.write.mode == "append":
+            return self._commit(batch, contract, fence, batch.count(), 0, mode="append")
+        is_dated = contract.write.mode == "replace" and contract.write.date is not None
+        predicate = self.bounds(contract, source, first, last) if contract.write.mode == "replace" else None
+        return self._replace(batch, contract, predicate, contract.write.date if is_dated else None, fence)
+
+    def _replace(self, batch: DataFrame, contract: Table, predicate: str | None, date: str | None, fence: Fence) -> Published:
+        group = F.col(date) if date else F.lit("all")
+        new = {r[0]: (r["rows"], r["hash"]) for r in batch.groupBy(group).agg(*canonical_hash(contract)).collect()}
+        published = self.rows(contract, predicate).groupBy(group).agg(*canonical_hash(contract))
+        old = {r[0]: (r["rows"], r["hash"]) for r in published.collect()} if self.version(contract.name) > 0 else {}
+        changed = sorted(day for day in new.keys() | old.keys() if new.get(day) != old.get(day))
+        unchanged = sum(rows for day, (rows, _) in new.items() if day not in changed)
+        if not changed:
+            return Published(unchanged, 0, False)
+        rows = sum(new[day][0] for day in changed if day in new)
+        if not old:
+            return self._commit(batch, contract, fence, rows, unchanged, mode="append")
+        if date and unchanged:
+            batch = batch.where(F.col(date).isin(changed))
+            listed = ", ".join(f"DATE'{day}'" for day in changed)
+            predicate = f"({predicate}) AND {date} IN ({listed})"
+        return self._commit(batch, contract, fence, rows, unchanged, mode="overwrite", replace_where=predicate)
+
+    def _merge(self, batch: DataFrame, contract: Table, source: str | None, fence: Fence) -> Published:
+        date, keys = contract.write.date, list(contract.keys)
+        if self.version(contract.name) <= 0:
+            rows = batch.count()
+            return self._commit(batch, contract, fence, rows, 0, mode="append") if rows else Published(0, 0, False)
+        span = batch.agg(F.min(date).alias("first"), F.max(date).alias("last"), F.count(F.lit(1)).alias("rows")) if date else None
+        row = span.first() if span is not None else None
+        if row is not None and row["rows"] == 0:
+            return Published(0, 0, False)
+        bound = self.bounds(contract, source, row["first"], row["last"]) if row is not None else self.bounds(contract, source, None, None)
+        rank = [c for c in (contract.write.dedupe or {}).get("by", ()) if c in contract.column_names]
+        stored = F.struct(*rank).alias("_stored_rank") if rank else F.lit(None).alias("_stored_rank")
+        existing = self.rows(contract, bound).select(*keys, row_hash(contract).alias("_stored_hash"), stored)
+        joined = batch.withColumn("_hash", row_hash(contract)).join(existing, on=keys, how="left")
+        is_new, is_same = F.col("_stored_hash").isNull(), F.col("_stored_hash") == F.col("_hash")
+        outranked = F.lit(False)
+        if rank:
+            mine = F.struct(*rank)
+            keeps_first = (contract.write.dedupe or {})["keep"] == "first"
+            outranked = (F.col("_stored_rank") < mine) if keeps_first else (F.col("_stored_rank") > mine)
+        fate = F.when(is_new, "insert").when(is_same, "same").when(outranked, "outranked").otherwise("update")
+        judged = joined.withColumn("_fate", fate).drop("_hash", "_stored_hash", "_stored_rank").persist()
+        try:
+            counts = {r["_fate"]: r["count"] for r in judged.groupBy("_fate").count().collect()}
+            same, outranked_rows = counts.get("same", 0), counts.get("outranked", 0)
+            rows = counts.get("insert", 0) + counts.get("update", 0)
+            fresh = judged.where("_fate in ('insert', 'update')").drop("_fate")
+            if rows == 0:
+                return Published(same, 0, False, outranked_rows)
+            if "update" not in counts:
+                done = self._commit(fresh, contract, fence, rows, same, mode="append")
+                return Published(done.unchanged, done.changed, True, outranked_rows)
+            fresh.createOrReplaceTempView("fresh_rows")
+            matched = " AND ".join([f"t.{k} <=> s.{k}" for k in keys])
+            bounded = "".join(f" AND t.{part}" for part in bound.split(" AND ")) if bound else ""
+            before = self.version(contract.name)
+            with self._fenced(fence):
+                self.spark.sql(
+                    f"MERGE INTO {self.sql_name(contract.name)} t USING fresh_rows s ON {matched}{bounded} "
+                    "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+                ).collect()
+            self._assert_ours(contract.name, before, fence)
+            return Published(same, rows, True, outranked_rows)
+        finally:
+            judged.unpersist()
+
+    def _fenced(self, fence: Fence) -> Any:
+        return _Confs(
+            self.spark,
+            {
+                "spark.databricks.delta.write.txnAppId": fence.claim,
+                "spark.databricks.delta.write.txnVersion": str(fence.generation),
+                "spark.databricks.delta.commitInfo.userMetadata": json.dumps({"run_id": fence.run_id}),
+            },
+        )
+
+    def _commit(
+        self, batch: DataFrame, contract: Table, fence: Fence, rows: int, unchanged: int, mode: str, replace_where: str | None = None
+    ) -> Published:
+        before = self.version(contract.name)
+        writer = (
+            batch.write.format("delta")
+            .mode(mode)
+            .option("userMetadata", json.dumps({"run_id": fence.run_id}))
+            .option("txnAppId", fence.claim)
+            .option("txnVersion", fence.generation)
+        )
+        if replace_where:
+            writer = writer.option("replaceWhere", replace_where)
+        try:
+            writer.save(self.path(contract.name))
+        except Exception as error:
+            if "DELTA_CONCURRENT_TRANSACTION" in str(error):
+                raise LostClaimError(f"{contract.name}: a newer run took the claim {fence.claim}; this run wrote nothing") from None
+            raise
+        self._assert_ours(contract.name, before, fence)
+        return Published(unchanged, rows, True)
+
+    def _assert_ours(self, name: str, before: int, fence: Fence) -> None:
+        """Delta skips an older transaction version without an error: look whether our commit is really there."""
+        if self.is_local:
+            log = Path(self.path(name), "_delta_log")
+            commits = [p for p in log.glob("[0-9]*.json") if int(p.name[:20]) > before]
+            ours = any(fence.run_id in line for p in commits for line in p.open(encoding="utf-8") if '"commitInfo"' in line)
+        else:
+            history = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(name)} LIMIT 20").where(F.col("version") > before)
+            ours = any(fence.run_id in (r["userMetadata"] or "") for r in history.collect())
+        if not ours:
+            raise LostClaimError(
+                f"{name}: a newer run holds the claim {fence.claim} (this one had generation {fence.generation}); nothing was written"
+            )
+
+    def changed_days(self, name: str, since: int) -> list[dt.date]:
+        """The days of a dated table that any commit after version `since` touched, from its change feed, sorted."""
+        contract, newest = table(name), self.version(name)
+        if newest <= since or contract.write.date is None:
+            return []
+        days = self.changed_rows(name, since).select(contract.write.date).distinct().collect()
+        return sorted(r[0] for r in days if r[0] is not None)
+
+    def changed_rows(self, name: str, since: int) -> DataFrame:
+        """Every row that commits after version `since` inserted, changed or deleted, before and after."""
+        feed = self.spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", since + 1)
+        return feed.load(self.path(name))
+
+    def lost_rows_since(self, name: str, since: int) -> bool:
+        """Whether any row of version `since` is no longer in the table as it was (new rows alone do not count)."""
+        if since < 0 or self.version(name) <= since:
+            return False
+        columns = content_columns(table(name))
+        old = self.spark.read.format("delta").option("versionAsOf", since).load(self.path(name)).select(row_hash(table(name)).alias("h"))
+        new = self.read(name).select(row_hash(table(name)).alias("h"))
+        return bool(columns) and old.join(new, on="h", how="left_anti").limit(1).count() > 0
+
+
+class _Confs:
+    """Session settings for the length of a block."""
+
+    def __init__(self, spark: SparkSession, values: dict[str, str]) -> None:
+        self.spark, self.values = spark, values
+
+    def __enter__(self) -> None:
+        for key, value in self.values.items():
+            self.spark.conf.set(key, value)
+
+    def __exit__(self, *_: object) -> None:
+        for key in self.values:
+            self.spark.conf.unset(key)
+
+
+__all__ = ["Fence", "Lake", "Published", "ThroughlineError", "day_range", "quoted"]

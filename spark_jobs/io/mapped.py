@@ -1,0 +1,169 @@
+"""Bronze records as candidates for one silver table: conf/mappings/<source>.yml turned into one select.
+
+Nothing turns NULL in silence: a record that does not parse, or a value that does not fit its column's type, carries `_reason`
+and its payload to the gate, which sets the row aside.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, functions as F
+
+from conf.settings import mapping, rules, source as declared_source
+from conf.tables import table
+from spark_jobs.functions.identifiers import identifier_key, normalised, scoped
+from spark_jobs.io.lake import Lake, quoted
+from spark_jobs.io.vault import key_pads
+
+IDENTIFIERS = "array<struct<namespace:string,identifier_key:string>>"
+BRONZE = (
+    "_file STRING, _row BIGINT, _source STRING, _stream STRING, _account STRING, _extracted_at TIMESTAMP, _request_id STRING, "
+    "_slice_from STRING, _slice_to STRING, _api_version STRING, _run_id STRING, _page INT, _sha256 STRING, _slice_id STRING, "
+    "_attempt INT, _ingest_date DATE, payload STRING, payload_bytes BINARY"
+)
+CARRIED = ("_extracted_at", "_slice_id", "_slice_from", "_attempt")
+
+
+def bronze_name(source: str, stream: str) -> str:
+    """The bronze table of one stream."""
+    return f"bronze.{source}__{stream}"
+
+
+def read_bronze(lake: Lake, source: str, stream: str, first: dt.date | None, last: dt.date | None) -> DataFrame:
+    """The stream's records of the slices that touch the range; records without a slice belong to every range."""
+    name = bronze_name(source, stream)
+    if not lake.exists(name):
+        return lake.spark.createDataFrame([], BRONZE)
+    rows = lake.spark.read.format("delta").load(lake.path(name))
+    if first and last:
+        rows = rows.where(f"_slice_from is null or (_slice_from <= '{last}' and _slice_to >= '{first}')")
+    return rows
+
+
+def parsed(records: DataFrame, shape: Mapping[str, Any]) -> DataFrame:
+    """The records with their fields as columns and `_reason` where the payload does not parse.
+
+    shape: {format: json, schema: DDL} or {format: text, pattern: regex, fields: [names of the groups]}.
+    """
+    unreadable = F.when(F.col("payload").isNull(), "not_utf8")
+    if shape["format"] == "json":
+        broken = F.expr("try_parse_json(payload) is null or not startswith(ltrim(payload), '{')")
+        whole = records.withColumn("_reason", unreadable.when(broken, "malformed_json"))
+        options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_corrupt"}
+        body = F.from_json("payload", f"{shape['schema']}, _corrupt STRING", options)
+        whole = whole.withColumn("_body", body)
+        mistyped = F.when(F.col("_body._corrupt").isNotNull(), "malformed_json")
+        whole = whole.withColumn("_reason", F.coalesce("_reason", mistyped))
+        return whole.select(*records.columns, "_reason", "_body.*").drop("_corrupt")
+    matches = F.col("payload").rlike(shape["pattern"])
+    whole = records.withColumn("_reason", unreadable.when(~matches, "malformed_line"))
+    groups = [F.regexp_extract("payload", shape["pattern"], i).alias(name) for i, name in enumerate(shape["fields"], start=1)]
+    return whole.select("*", *groups)
+
+
+def newest(records: DataFrame, key: str) -> DataFrame:
+    """Of the parsed records the last delivered one per key."""
+    order = F.struct("_extracted_at", "_attempt", "_file", "_row")
+    columns = [c for c in records.columns if c != key]
+    latest = records.groupBy(key).agg(F.max_by(F.struct(*columns), order).alias("_latest"))
+    return latest.select(key, "_latest.*")
+
+
+def identifiers_of(declared: tuple[Mapping[str, str], ...], scope: str) -> Column:
+    """ARRAY<STRUCT<namespace, value>> of a record, in declared order, without what is empty or blocked."""
+    namespaces = rules("identity")["namespaces"]
+    items = []
+    for item in declared:
+        rule = namespaces.get(item["namespace"], {})
+        name = scoped(item["namespace"], scope, namespaces)
+        items.append(f"named_struct('namespace', '{name}', 'value', {normalised(item['value'], rule)})")
+    return F.expr(f"array_distinct(filter(array({', '.join(items)}), i -> i.value is not null))")
+
+
+def keyed(rows: DataFrame, lake: Lake) -> DataFrame:
+    """`_raw_identifiers` (namespace, value) as `identifiers` (namespace, identifier_key)."""
+    joined = rows.crossJoin(F.broadcast(key_pads(lake)))
+    keys = F.transform(
+        "_raw_identifiers",
+        lambda i: F.struct(i["namespace"].alias("namespace"), identifier_key(i["namespace"], i["value"]).alias("identifier_key")),
+    )
+    return joined.withColumn("identifiers", keys).drop("_inner_pad", "_outer_pad")
+
+
+def candidates(lake: Lake, source: str, name: str, first: dt.date | None, last: dt.date | None, newest_attempt: bool = False) -> DataFrame:
+    """One row per bronze record that the source's mapping routes to table `name`.
+
+    Columns: the contract's (typed; NULL where the mapping names none), PROVENANCE, `_extracted_at`, `_slice_id`, `_slice_from`,
+    `_attempt`, the mapping's `extra:` columns, and `_raw_identifiers` for the vault.
+    newest_attempt: of each slice only the last delivery counts, whole (a report that was restated).
+    """
+    contract, streams = table(name), mapping(source)["streams"]
+    frames = [
+        _stream_candidates(lake, source, stream, spec, contract, (first, last), newest_attempt)
+        for stream, spec in streams.items()
+        if name in spec["tables"]
+    ]
+    return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), frames)
+
+
+def _stream_candidates(
+    lake: Lake,
+    source: str,
+    stream: str,
+    spec: Mapping[str, Any],
+    contract: Any,
+    days: tuple[dt.date | None, dt.date | None],
+    newest_attempt: bool,
+) -> DataFrame:
+    target = spec["tables"][contract.name]
+    received = read_bronze(lake, source, stream, *days)
+    if newest_attempt:
+        latest = received.groupBy("_account", "_slice_id").agg(F.max("_attempt").alias("_attempt"))
+        received = received.join(F.broadcast(latest), on=["_account", "_slice_id", "_attempt"], how="left_semi")
+    records = parsed(received, spec["record"])
+    lookup = spec.get("lookup")
+    if lookup:
+        other = mapping(source)["streams"].get(lookup["stream"]) or {"record": lookup["record"]}
+        found = newest(parsed(read_bronze(lake, source, lookup["stream"], None, None), other["record"]), lookup["on"])
+        records = records.join(F.broadcast(found.select(lookup["on"], *lookup["columns"])), on=lookup["on"], how="left")
+    is_first = next(iter(spec["tables"])) == contract.name
+    if target.get("where"):
+        routed = F.coalesce(F.expr(target["where"]), F.lit(False)) & F.col("_reason").isNull()
+        records = records.where(routed | F.col("_reason").isNotNull()) if is_first else records.where(routed)
+    elif not is_first:
+        records = records.where(F.col("_reason").isNull())
+    rejected = F.expr(target["reject"]).cast("string") if target.get("reject") else F.lit(None).cast("string")
+    columns = {"source": quoted(source), "ingested_at": "_extracted_at", **target["columns"]}
+    types = {c.name: c.type for c in contract.columns}
+    values: list[Column] = []
+    misfits: list[Column] = []
+    for column, kind in types.items():
+        if column.startswith("_source_") or column == "identifiers":
+            continue
+        expression = str(columns[column]) if columns.get(column) is not None else "null"
+        casts = f"try_cast(({expression}) as {kind})" if not kind.startswith(("array", "map", "struct")) else f"({expression})"
+        value = F.expr(casts) if expression != "null" else F.lit(None).cast(kind)
+        values.append(value.alias(column))
+        if kind.lower() != "string" and expression != "null" and not kind.startswith(("array", "map", "struct")):
+            misfits.append(F.when(F.expr(f"({expression}) is not null and {casts} is null"), f"bad_value:{column}"))
+    raw = identifiers_of(target["identifiers"], declared_source(source).identity_scope) if target.get("identifiers") else None
+    empty = F.array().cast("array<struct<namespace:string,value:string>>")
+    extras = [F.expr(str(e)).alias(n) for n, e in (target.get("extra") or {}).items()]
+    rows = records.select(
+        *values,
+        *extras,
+        F.col("_file").alias("_source_file"),
+        F.col("_row").alias("_source_row"),
+        F.col("payload").alias("_payload"),
+        F.col("payload_bytes").alias("_payload_bytes"),
+        F.coalesce(F.col("_reason"), rejected, *misfits).alias("_reason"),
+        *CARRIED,
+        (raw if raw is not None else empty).alias("_raw_identifiers"),
+    )
+    if "identifiers" in types or raw is not None:
+        rows = keyed(rows, lake)
+    return rows

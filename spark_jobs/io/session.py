@@ -1,0 +1,55 @@
+"""One Spark session per process: a thin Connect client when SPARK_REMOTE is set, else the session spark-submit or this process makes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from conf.settings import CONF, platform, read_yaml
+
+
+def jars() -> list[Path]:
+    """The JARs that set-up fetched beside this Python environment, sorted."""
+    return sorted(Path(sys.prefix, "share", "throughline", "jars").glob("*.jar"))
+
+
+def session_confs() -> dict[str, str]:
+    """Settings every session needs wherever it runs (conf/spark/session.yml)."""
+    return {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "session.yml").items()}
+
+
+def local_confs() -> dict[str, str]:
+    """Settings of one small machine (conf/spark/local.yml), Delta's JARs included."""
+    return {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "local.yml").items()}
+
+
+def get_session(app: str = "throughline") -> SparkSession:
+    """The process's session. Connect and spark-submit set their own master; alone it is local[2]."""
+    remote = os.environ.get("SPARK_REMOTE")
+    if remote:
+        spark = SparkSession.builder.remote(remote).getOrCreate()
+        for key, value in session_confs().items():
+            if not key.startswith(("spark.sql.extensions", "spark.sql.catalog")):
+                spark.conf.set(key, value)
+        return spark
+    # Python workers need this environment's packages (pyarrow, the agent parsers)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(app)
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    confs = session_confs() if submitted else {**session_confs(), **local_confs()}
+    if not submitted:
+        paths = [str(p) for p in jars()]
+        confs |= {
+            "spark.master": platform().spark_master or "local[2]",
+            "spark.driver.memory": platform().spark_driver_memory,
+            "spark.jars": ",".join(paths),
+            "spark.driver.extraClassPath": ":".join(paths),
+        }
+    for key, value in confs.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark

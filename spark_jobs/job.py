@@ -1,0 +1,79 @@
+"""A job: one table, its inputs, and one pure function of DataFrames and plain values.
+
+Inputs are named like the transform's arguments; a value is
+    "silver.events"        the table's rows of the range, widened by lookback_days / lookahead_days
+    "silver.events@all"    the whole table
+    "mapped:silver.events" bronze records of the run's source after conf/mappings/<source>.yml, one row per record
+    "self"                 the job's own table as it stands (the run's source only, when partitioned by source)
+A transform may also name these plain values: from_date, to_date (datetime.date, inclusive), source (str or None),
+platform (conf.settings.Platform), rules (conf/rules/<Job.rules>.yml) and run_id.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+# Carried by every mapped row to its end, so that a row set aside can show its origin and its bytes.
+PROVENANCE = ("_source_file", "_source_row", "_payload", "_payload_bytes", "_reason")
+LAYERS = ("silver", "identity", "journeys", "attribution", "segments", "gold")
+VALUES = ("from_date", "to_date", "source", "platform", "rules", "run_id")
+
+
+@dataclass(frozen=True)
+class Job:
+    table: str
+    inputs: Mapping[str, str]
+    transform: Callable[..., DataFrame]
+    lookback_days: int = 0
+    lookahead_days: int = 0
+    # how many days after a changed day of an @all input own rows may depend on it
+    reach_days: int = 0
+    rules: str | None = None
+    # input argument -> key column: rows of the own table that share a changed row's key are built again, whatever their day
+    restates: Mapping[str, str] = field(default_factory=dict)
+
+    def upstream(self) -> tuple[str, ...]:
+        """The tables this job reads, without modifiers and without its own."""
+        named = (i.removeprefix("mapped:").split("@")[0] for i in self.inputs.values() if not i.startswith("mapped:"))
+        return tuple(sorted({n for n in named if n not in ("self", self.table)}))
+
+    def is_mapped(self) -> bool:
+        return any(i.startswith("mapped:") for i in self.inputs.values())
+
+    def wants(self) -> tuple[str, ...]:
+        """The plain values the transform asks for by its argument names."""
+        return tuple(name for name in inspect.signature(self.transform).parameters if name in VALUES)
+
+
+@cache
+def jobs() -> Mapping[str, Job]:
+    """Every job by its table's name, found as JOB in spark_jobs/<layer>/<table>.py."""
+    found: dict[str, Job] = {}
+    for layer in LAYERS:
+        package = importlib.import_module(f"spark_jobs.{layer}")
+        for module in pkgutil.iter_modules(package.__path__):
+            loaded: Any = importlib.import_module(f"spark_jobs.{layer}.{module.name}")
+            if hasattr(loaded, "JOB"):
+                found[loaded.JOB.table] = loaded.JOB
+    return found
+
+
+def in_order(names: set[str]) -> list[str]:
+    """The tables in dependency order: every table after all that it reads (ties by layer, then name)."""
+    known, ordered = jobs(), []
+    pending = sorted(names, key=lambda n: (LAYERS.index(n.split(".")[0]), n))
+    while pending:
+        ready = [n for n in pending if not set(known[n].upstream()) & set(pending)]
+        if not ready:
+            raise ValueError(f"the tables {pending} read each other in a circle")
+        ordered.append(ready[0])
+        pending.remove(ready[0])
+    return ordered

@@ -1,0 +1,108 @@
+"""journeys.touchpoints: one marketing contact that can earn credit.
+
+Visits come from sessions (Direct too: the models decide what a Direct visit is worth); a session without a page view and without a
+channel is no contact. Clicks, opens, views and mailings come from the events that conf/rules/journeys.yml names.
+Known limits: an e-mail click and the visit that it led to are two touchpoints; crawlers' visits are kept and flagged is_bot.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, functions as F
+
+from spark_jobs.functions.people import current_people, with_person
+from spark_jobs.job import Job
+
+DIRECT = "Direct"
+# What an event without tags is classified as: then the declared channel of its name says more.
+UNTAGGED = (DIRECT, "Unassigned")
+
+
+def touchpoint_id(kind: str, key: str) -> Column:
+    """32 hex digits of what the touchpoint is (session or event) and its id."""
+    return F.substring(F.sha2(F.concat_ws("\x1f", F.lit(kind), key), 256), 1, 32)
+
+
+def visits(sessions: DataFrame) -> DataFrame:
+    """A visit per session that somebody could have been brought to."""
+    return sessions.where((F.col("page_views") > 0) | (F.col("channel") != DIRECT)).select(
+        "source",
+        "ad_group_id",
+        "ad_id",
+        F.coalesce("campaign_name", "utm_campaign").alias("campaign_name"),
+        touchpoint_id("session", "session_id").alias("touchpoint_id"),
+        "person_id",
+        F.col("started_at").alias("touched_at"),
+        "channel",
+        F.lit("visit").alias("interaction"),
+        F.coalesce("campaign_id", "utm_campaign").alias("campaign_id"),
+        "session_id",
+        F.lit(None).cast("string").alias("event_id"),
+        "is_bot",
+    )
+
+
+def contacts(events: DataFrame, person_map: DataFrame, declared: Mapping[str, Any]) -> DataFrame:
+    """A touchpoint per event whose name is declared as one."""
+    by_name = {
+        key: F.create_map(*(F.lit(x) for n, spec in sorted(declared.items()) for x in (n, spec[key]))) for key in ("interaction", "channel")
+    }
+    named = with_person(events.where(F.col("event_name").isin(*sorted(declared))), person_map)
+    return named.select(
+        "source",
+        "ad_group_id",
+        "ad_id",
+        F.coalesce("campaign_name", "utm_campaign").alias("campaign_name"),
+        touchpoint_id("event", "event_id").alias("touchpoint_id"),
+        "person_id",
+        F.col("event_at").alias("touched_at"),
+        F.coalesce(F.when(~F.col("channel").isin(*UNTAGGED), F.col("channel")), by_name["channel"][F.col("event_name")]).alias("channel"),
+        by_name["interaction"][F.col("event_name")].alias("interaction"),
+        F.coalesce("campaign_id", "utm_campaign").alias("campaign_id"),
+        F.lit(None).cast("string").alias("session_id"),
+        "event_id",
+        F.coalesce("is_bot", F.lit(False)).alias("is_bot"),
+    )
+
+
+def consent_history(consents: DataFrame, person_map: DataFrame, purpose: str) -> DataFrame:
+    """One row per person that ever answered: the answers with their intervals, over all its identifiers."""
+    answers = consents.where((F.col("purpose") == purpose) & F.col("is_granted").isNotNull())
+    answers = answers.join(current_people(person_map), on="identifier_key", how="inner")
+    return answers.groupBy("person_id").agg(F.collect_list(F.struct("valid_from", "valid_to", "is_granted")).alias("answers"))
+
+
+def has_consent(default: bool) -> Column:
+    """Whether all answers in force at touch time say yes; the default where none is in force."""
+    touched_at = F.col("touched_at")
+    in_force = F.filter("answers", lambda a: (a["valid_from"] <= touched_at) & (a["valid_to"].isNull() | (touched_at < a["valid_to"])))
+    return F.when(F.size(in_force) > 0, F.forall(in_force, lambda a: a["is_granted"])).otherwise(F.lit(default))
+
+
+def collect_touchpoints(
+    sessions: DataFrame, events: DataFrame, consents: DataFrame, person_map: DataFrame, rules: Mapping[str, Any]
+) -> DataFrame:
+    """One row per contact of the range.
+
+    sessions: journeys.sessions, events: silver.events, both of the range. consents, person_map: whole.
+    rules: conf/rules/journeys.yml.
+    """
+    rule = rules["touchpoints"]
+    touches = visits(sessions).unionByName(contacts(events, person_map, rule["events"]))
+    answers = consent_history(consents, person_map, rule["consent_purpose"])
+    return touches.join(answers, on="person_id", how="left").select(
+        *touches.columns, F.to_date("touched_at").alias("touch_date"), has_consent(rule["has_consent_without_a_row"]).alias("has_consent")
+    )
+
+
+JOB = Job(
+    table="journeys.touchpoints",
+    inputs={
+        "sessions": "journeys.sessions",
+        "events": "silver.events",
+        "consents": "silver.consents@all",
+        "person_map": "identity.person_map@all",
+    },
+    transform=collect_touchpoints,
+    rules="journeys",
+)

@@ -1,0 +1,78 @@
+"""`<table>__quarantine`: rows set aside, with reason and original bytes, until they are repaired and replayed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pyspark.sql import DataFrame, functions as F
+
+from conf.tables import Field, Table, Write
+from spark_jobs.io.lake import Fence, Lake
+
+COLUMNS = (
+    "quarantine_id STRING, source STRING, _file STRING, _row BIGINT, payload STRING, payload_bytes BINARY, _reason STRING, "
+    "_check_id STRING, _run_id STRING, _quarantined_at TIMESTAMP, _status STRING"
+)
+
+
+def quarantine_table(name: str) -> Table:
+    """The generic contract of a table's quarantine."""
+    columns = tuple(
+        Field(p.split(" ")[0], p.split(" ")[1].lower(), nullable=p.split(" ")[0] != "quarantine_id") for p in COLUMNS.split(", ")
+    )
+    return Table(f"{name}__quarantine", "one row set aside", ("quarantine_id",), columns, Write(mode="append"))
+
+
+def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, is_mapped: bool, fence: Fence) -> int:
+    """Add rows that are not there yet (a re-run adds none; a closed row stays closed). Returns how many were new.
+
+    quarantine_id: 32 hex of sha256(file, row) of a mapped row, of the row's own JSON else.
+    """
+    if is_mapped:
+        shown = rows.select(
+            F.substring(F.sha2(F.concat_ws("\x1f", "_source_file", F.col("_source_row").cast("string")), 256), 1, 32).alias(
+                "quarantine_id"
+            ),
+            F.lit(source).alias("source"),
+            F.col("_source_file").alias("_file"),
+            F.col("_source_row").alias("_row"),
+            F.col("_payload").alias("payload"),
+            F.col("_payload_bytes").alias("payload_bytes"),
+            "_reason",
+        )
+    else:
+        payload = F.to_json(F.struct(*contract.column_names))
+        shown = rows.select(
+            F.substring(F.sha2(payload, 256), 1, 32).alias("quarantine_id"),
+            F.lit(source).alias("source"),
+            F.lit(None).cast("string").alias("_file"),
+            F.lit(None).cast("bigint").alias("_row"),
+            payload.alias("payload"),
+            F.lit(None).cast("binary").alias("payload_bytes"),
+            "_reason",
+        )
+    target = quarantine_table(contract.name)
+    lake.create(target)
+    known = lake.spark.read.format("delta").load(lake.path(target.name)).select("quarantine_id")
+    fresh = shown.dropDuplicates(["quarantine_id"]).join(known, on="quarantine_id", how="left_anti")
+    fresh = fresh.select(
+        "*",
+        F.col("_reason").alias("_check_id"),
+        F.lit(fence.run_id).alias("_run_id"),
+        F.current_timestamp().alias("_quarantined_at"),
+        F.lit("open").alias("_status"),
+    ).persist()
+    try:
+        count = fresh.count()
+        if count:
+            own = replace(fence, claim=f"{fence.claim}__quarantine")
+            writer = (
+                fresh.select(*target.column_names)
+                .write.format("delta")
+                .mode("append")
+                .option("userMetadata", f'{{"run_id": "{fence.run_id}"}}')
+            )
+            writer.option("txnAppId", own.claim).option("txnVersion", own.generation).save(lake.path(target.name))
+        return count
+    finally:
+        fresh.unpersist()

@@ -1,0 +1,393 @@
+"""The one way a table is built: read inputs, transform, judge, validate, publish, record.
+
+Order of commits: quarantine → publish (run id in the commit) → ops.*. A run whose inputs, code, contract and range equal
+its last success does nothing; one whose result equals the published rows makes no new version.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, functions as F
+
+from conf.settings import CONF, REPOSITORY, platform, rules, sources_of
+from conf.tables import Table, table
+from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError
+from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.mapped import CARRIED, bronze_name, candidates
+from spark_jobs.io.vault import store_identifiers
+from spark_jobs.job import PROVENANCE, Job, in_order, jobs
+from spark_jobs.ops.claims import Claims
+from spark_jobs.ops.quarantine import set_aside
+from spark_jobs.ops.record import Recorder
+from spark_jobs.quality import gate
+
+
+@dataclass(frozen=True)
+class Range:
+    """Inclusive days."""
+
+    first: dt.date
+    last: dt.date
+
+    def widened(self, before: int, after: int) -> Range:
+        return Range(self.first - dt.timedelta(days=before), self.last + dt.timedelta(days=after))
+
+    def __str__(self) -> str:
+        return f"{self.first}…{self.last}" if self.first != self.last else str(self.first)
+
+
+@dataclass
+class Outcome:
+    """What one table's run did; rows as in ops.ledger."""
+
+    table: str
+    source: str
+    days: Range
+    status: str
+    rows_in: int = 0
+    rows_used: int = 0
+    unchanged: int = 0
+    duplicates: int = 0
+    late: int = 0
+    quarantined: int = 0
+    rows_out: int = 0
+    wrote: bool = False
+    seconds: float = 0.0
+    error: str | None = None
+    signature: str = ""
+    input_versions: Mapping[str, int] = field(default_factory=dict)
+    started_at: dt.datetime | None = None
+    run_id: str = ""
+
+
+def select_tables(selection: Iterable[str]) -> list[str]:
+    """Tables of a selection in dependency order: a table, a layer, `+table` (with all upstream), `table+` (with all downstream), `all`.
+
+    Raises SelectionError naming what can be selected.
+    """
+    known = jobs()
+    chosen: set[str] = set()
+    for term in selection:
+        bare = term.strip("+")
+        if bare == "all":
+            names = set(known)
+        elif bare in known:
+            names = {bare}
+        else:
+            names = {n for n in known if n.split(".")[0] == bare}
+        if not names:
+            layers = sorted({n.split(".")[0] for n in known})
+            raise SelectionError(f"nothing is called {bare!r}: choose all, a layer {layers} or a table {sorted(known)}")
+        if term.startswith("+"):
+            names |= _closure(names, lambda n: known[n].upstream())
+        if term.endswith("+"):
+            names |= _closure(names, lambda n: [m for m in known if n in known[m].upstream()])
+        chosen |= names & set(known)
+    return in_order(chosen)
+
+
+def _closure(names: set[str], neighbours: Callable[[str], Iterable[str]]) -> set[str]:
+    seen, pending = set(names), list(names)
+    while pending:
+        for neighbour in neighbours(pending.pop()):
+            if neighbour in jobs() and neighbour not in seen:
+                seen.add(neighbour)
+                pending.append(neighbour)
+    return seen
+
+
+@cache
+def code_hash() -> str:
+    """Hash of everything that decides what a job makes of its inputs: the code, the contracts and the rules."""
+    digest = hashlib.sha256()
+    for root, pattern in ((REPOSITORY / "spark_jobs", "*.py"), (CONF, "*.yml"), (CONF, "*.py")):
+        for path in sorted(root.rglob(pattern)):
+            if "embedded" in path.parts or "report" in path.parts:
+                continue
+            digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + Path(path).read_bytes())
+    return digest.hexdigest()
+
+
+class Runner:
+    """One process's work on one lake: claims, builds and records."""
+
+    def __init__(self, lake: Lake, holder: str, say: Callable[[Outcome], None] = lambda _: None, force: bool = False) -> None:
+        self.lake, self.holder, self.say, self.force = lake, holder, say, force
+        self.process_id = uuid.uuid4().hex
+        self.platform = platform()
+        self.recorder = Recorder(lake, self.process_id)
+
+    def run(self, names: list[str], days: Range, only_source: str | None = None, changed: bool = False) -> list[Outcome]:
+        """Build the tables in order. Raises the first error after recording it; what was published before it stays."""
+        plan: list[tuple[Job, str | None]] = []
+        for name in names:
+            job, contract = jobs()[name], table(name)
+            if not contract.write.partition_by:
+                plan.append((job, None))
+                continue
+            filled = sources_of(name) if job.is_mapped() else self._sources_feeding(job)
+            plan += [(job, s) for s in filled if only_source in (None, s)]
+        outcomes: list[Outcome] = []
+        claims = Claims(self.lake, self.holder)
+        fences = claims.acquire([_claim(job.table, source) for job, source in plan])
+        self.recorder.prepare([job.table for job, _ in plan])
+        try:
+            for job, source in plan:
+                for part in self._ranges(job, source, days, changed):
+                    outcomes.append(self._recorded(job, source, part, fences[_claim(job.table, source)]))
+        finally:
+            self.recorder.flush()
+            claims.release()
+        return outcomes
+
+    def _sources_feeding(self, job: Job) -> tuple[str, ...]:
+        found: set[str] = set()
+        for upstream in job.upstream():
+            if table(upstream).write.partition_by:
+                found |= set(sources_of(upstream)) or set(self._sources_feeding(jobs()[upstream]))
+        return tuple(sorted(found))
+
+    def _ranges(self, job: Job, source: str | None, days: Range, changed: bool) -> list[Range]:
+        """The range asked for, and with `changed` the days that the inputs touched since the last success."""
+        contract = table(job.table)
+        if not changed or contract.write.mode != "replace" or not contract.write.date:
+            return [days]
+        seen = self.recorder.last_inputs(job.table, source)
+        if not seen:
+            return [days]
+        wanted = {days.first + dt.timedelta(days=i) for i in range((days.last - days.first).days + 1)}
+        extra: set[dt.date] = set()
+        for arg, spec in job.inputs.items():
+            if spec == "self" or spec.startswith("mapped:"):
+                continue
+            name = spec.split("@")[0]
+            since = seen.get(name, -1)
+            if self.lake.version(name) <= since:
+                continue
+            if arg in job.restates:
+                extra |= self._restated_days(job, name, since, job.restates[arg])
+            elif table(name).write.date:
+                for day in self.lake.changed_days(name, since):
+                    extra |= {day + dt.timedelta(days=i) for i in range(-job.lookahead_days, max(job.lookback_days, job.reach_days) + 1)}
+            elif self.lake.lost_rows_since(name, since):
+                span = self.lake.read(job.table).agg(F.min(contract.write.date), F.max(contract.write.date)).first()
+                if span is not None and span[0] is not None:
+                    extra |= {span[0] + dt.timedelta(days=i) for i in range((span[1] - span[0]).days + 1)}
+        everything = sorted(wanted | {d for d in extra if d <= days.last})
+        return _contiguous(everything)
+
+    def _restated_days(self, job: Job, name: str, since: int, key: str) -> set[dt.date]:
+        """The days of the job's own rows whose `key` is among the input's changed rows."""
+        date = table(job.table).write.date or ""
+        touched = self.lake.changed_rows(name, since).select(key).distinct()
+        days = self.lake.read(job.table).join(touched, on=key, how="left_semi").select(date).distinct().collect()
+        return {r[0] for r in days}
+
+    def _recorded(self, job: Job, source: str | None, days: Range, fence: Fence) -> Outcome:
+        started, clock = dt.datetime.now(dt.UTC), time.monotonic()
+        run_id = uuid.uuid4().hex
+        outcome = Outcome(job.table, source or "", days, "failed", started_at=started, run_id=run_id)
+        try:
+            self._build(job, source, days, replace(fence, run_id=run_id), outcome)
+            return outcome
+        except Exception as error:
+            outcome.error = str(error).split("\n\nJVM stacktrace")[0][:2000]
+            raise
+        finally:
+            outcome.seconds = time.monotonic() - clock
+            self.recorder.add(outcome, self.lake.version(job.table))
+            self.say(outcome)
+
+    def _build(self, job: Job, source: str | None, days: Range, fence: Fence, outcome: Outcome) -> None:
+        contract = table(job.table)
+        outcome.input_versions = self._input_versions(job, source)
+        # `self` is covered by the output's version, which the recorder compares as well
+        asked = [
+            job.table,
+            source,
+            str(days),
+            outcome.input_versions,
+            code_hash(),
+            self.platform.reporting_currency,
+            self.platform.reporting_time_zone,
+        ]
+        outcome.signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        if not self.force and self.recorder.is_done(job.table, source, outcome.signature, self.lake.version(job.table)):
+            outcome.status = "skipped"
+            return
+        inputs = {arg: self._read(job, spec, source, days) for arg, spec in job.inputs.items()}
+        values = {"from_date": days.first, "to_date": days.last, "source": source, "platform": self.platform, "run_id": fence.run_id}
+        if job.rules:
+            values["rules"] = rules(job.rules)
+        mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
+        cached = []
+        if mapped:
+            inputs[mapped] = inputs[mapped].persist()
+            cached.append(inputs[mapped])
+        try:
+            result = job.transform(**inputs, **{name: values[name] for name in job.wants()})
+            self._publish(job, contract, source, days, fence, outcome, result, inputs, mapped)
+        finally:
+            for frame in cached:
+                frame.unpersist()
+
+    def _publish(
+        self,
+        job: Job,
+        contract: Table,
+        source: str | None,
+        days: Range,
+        fence: Fence,
+        outcome: Outcome,
+        result: DataFrame,
+        inputs: Mapping[str, DataFrame],
+        mapped: str | None,
+    ) -> None:
+        typed = [F.col(c.name).cast(c.type).alias(c.name) for c in contract.columns if c.name in result.columns]
+        absent = [c.name for c in contract.columns if c.name not in result.columns]
+        if absent:
+            raise ThroughlineError(f"{contract.name}: the job's result has no columns {absent} that conf/tables declares")
+        own = set(contract.column_names)
+        if mapped:
+            kept = [c for c in (*PROVENANCE, *CARRIED, "_restated") if c in result.columns and c not in own]
+            batch = result.select(*typed, *kept)
+        else:
+            batch = result.select(*typed)
+            if contract.write.mode == "replace" and contract.write.date:
+                bound = self.lake.bounds(contract, source, days.first, days.last)
+                batch = batch.where(bound or "true")
+        judged = gate.judge(batch, contract, bool(mapped), self.platform.accept_late_days)
+        try:
+            checks = gate.row_level_results(judged, contract)
+            good = judged.rows.where("_fate in ('used', 'restated')").select(*contract.column_names)
+            used = judged.counts["used"]
+            self._ledger(job, contract, judged, inputs, mapped, outcome)
+            if used or any(c.rows for c in contract.checks):
+                checks += gate.validate(good, contract, used)
+            self.recorder.add_checks(fence.run_id, contract.name, checks)
+            stopped = [c for c in checks if c.severity == "block" and not c.passed]
+            if stopped:
+                named = "; ".join(
+                    f"{c.check_id} ({c.rows_failed if c.rows_failed >= 0 else 'some'} of {c.rows_checked} rows) {c.observed}"
+                    for c in stopped
+                )
+                raise GateError(
+                    f"{contract.name}, {days}{f', {source}' if source else ''}: stopped at the gate by {named}. Nothing was published. "
+                    f"The checks are in conf/tables/{contract.name.replace('.', '/')}.yml; repair the input and run the task again."
+                )
+            if judged.counts["quarantined"]:
+                set_aside(self.lake, contract, judged.rows.where("_fate = 'quarantined'"), source, bool(mapped), fence)
+            if mapped and "_raw_identifiers" in inputs[mapped].columns and "identifiers" in inputs[mapped].columns:
+                store_identifiers(
+                    self.lake, inputs[mapped].where("_reason is null"), replace(fence, claim=f"vault.identifiers/{fence.claim}")
+                )
+            done = self.lake.publish(good, contract, source, days.first, days.last, fence)
+            outcome.duplicates += done.outranked
+            outcome.rows_used -= done.outranked if mapped else 0
+            if mapped:
+                outcome.unchanged = min(done.unchanged, outcome.rows_used)
+                outcome.rows_used -= outcome.unchanged
+            outcome.rows_out, outcome.wrote, outcome.status = used, done.wrote, "success"
+        finally:
+            judged.rows.unpersist()
+
+    def _ledger(
+        self, job: Job, contract: Table, judged: gate.Judged, inputs: Mapping[str, DataFrame], mapped: str | None, outcome: Outcome
+    ) -> None:
+        """Counts of the inputs against the fates; raises LedgerError when rows or sums do not survive."""
+        if mapped:
+            sums = [c for c in contract.conservation if isinstance(c, str)]
+            total = lambda frame: frame.agg(
+                F.count(F.lit(1)).alias("rows"), *(F.sum(F.col(c).cast("decimal(38,6)")).alias(c) for c in sums)
+            ).first()
+            before, after = total(inputs[mapped]), total(judged.rows.where("_fate <> 'restated'"))
+            if before != after:
+                raise LedgerError(
+                    f"{contract.name}: the records hold {before.asDict()}, the candidates {after.asDict()}; rows or sums were lost. Nothing was published."
+                )
+            outcome.rows_in = judged.total - judged.counts["restated"]
+            outcome.rows_used, outcome.duplicates = judged.counts["used"], judged.counts["duplicate"]
+            outcome.late, outcome.quarantined = judged.counts["late"], judged.counts["quarantined"]
+            return
+        own = {arg: frame for arg, frame in inputs.items() if job.inputs[arg] != "self"}
+        counts = None
+        for arg, frame in own.items():
+            one = frame.agg(F.count(F.lit(1)).alias("rows")).withColumn("input", F.lit(arg))
+            counts = one if counts is None else counts.unionByName(one)
+        rows = {r["input"]: r["rows"] for r in counts.collect()} if counts is not None else {}
+        outcome.rows_in = outcome.rows_used = sum(rows.values())
+        outcome.quarantined = 0
+        self.recorder.add_inputs(outcome.run_id, rows)
+        for rule in contract.conservation:
+            if isinstance(rule, str):
+                continue
+            self._conserved(contract, rule, judged, inputs[rule["input"]])
+
+    def _conserved(self, contract: Table, rule: Mapping[str, Any], judged: gate.Judged, source_rows: DataFrame) -> None:
+        """One conservation rule of a derived table: the input's sum, over the range, reappears in the output (for each `per`)."""
+        window = F.expr(rule["where"]) if rule.get("where") else F.lit(True)
+        expected = source_rows.where(window).agg(F.coalesce(F.sum(F.expr(rule["column"])), F.lit(0)).cast("decimal(38,10)")).first()[0]  # type: ignore[index]
+        per = F.col(rule["per"]) if rule.get("per") else F.lit("")
+        found = (
+            judged.rows.where("_fate = 'used'")
+            .groupBy(per.alias("per"))
+            .agg(F.sum(F.expr(rule["equals"])).cast("decimal(38,10)").alias("total"))
+            .collect()
+        )
+        wrong = {r["per"]: str(r["total"]) for r in found if r["total"] != expected}
+        if wrong or (not found and expected):
+            raise LedgerError(
+                f"{contract.name}: {rule['equals']} must add up to {expected} (sum of {rule['input']}.{rule['column']}), got {wrong or 'no rows'}. Nothing was published."
+            )
+
+    def _read(self, job: Job, spec: str, source: str | None, days: Range) -> DataFrame:
+        if spec.startswith("mapped:"):
+            # a table that is rebuilt whole needs its source's whole history; a report table only the newest attempt of each slice
+            write = table(job.table).write
+            is_whole = write.mode == "replace" and write.date is None
+            first, last = (None, None) if is_whole else (days.first, days.last)
+            return candidates(
+                self.lake, source or "", spec.removeprefix("mapped:"), first, last, newest_attempt=write.mode == "replace" and not is_whole
+            )
+        name = job.table if spec == "self" else spec.split("@")[0]
+        contract = table(name)
+        whole = spec == "self" or spec.endswith("@all") or contract.write.date is None
+        wide = days.widened(job.lookback_days, job.lookahead_days)
+        scope = source if table(job.table).write.partition_by else None
+        return self.lake.read(name, self.lake.bounds(contract, scope, None if whole else wide.first, None if whole else wide.last))
+
+    def _input_versions(self, job: Job, source: str | None) -> dict[str, int]:
+        versions = {name: self.lake.version(name) for name in job.upstream()}
+        if job.is_mapped() and source:
+            from conf.settings import mapping
+
+            for stream, spec in mapping(source)["streams"].items():
+                if job.table in spec["tables"]:
+                    named = [stream, *([spec["lookup"]["stream"]] if spec.get("lookup") else [])]
+                    versions |= {bronze_name(source, s): self.lake.version(bronze_name(source, s)) for s in named}
+        return versions
+
+
+def _claim(name: str, source: str | None) -> str:
+    return f"{name}/{source}" if source else name
+
+
+def _contiguous(days: list[dt.date]) -> list[Range]:
+    """Sorted days as ranges without holes."""
+    ranges: list[Range] = []
+    for day in days:
+        if ranges and (day - ranges[-1].last).days == 1:
+            ranges[-1] = Range(ranges[-1].first, day)
+        else:
+            ranges.append(Range(day, day))
+    return ranges

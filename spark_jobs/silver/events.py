@@ -1,0 +1,145 @@
+"""silver.events: one behavioural event from any channel.
+
+event_id is a hash of who sent it and what it says, not of when it was sent, so a retry is the same event whenever it comes.
+Columns a mapping may give under `extra:` beside the contract's: sent_at and original_at (the sender's clock when sending and when it
+happened), user_agent, ip (neither reaches this table), ad_network (the ad platform's own word for where the click was made).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, functions as F
+
+from conf.tables import table
+from spark_jobs.functions.agents import with_agent_facts
+from spark_jobs.functions.channels import scrubbed_json, scrubbed_url, with_channel
+from spark_jobs.functions.dates import corrected_at, plausible_at
+from spark_jobs.job import PROVENANCE, Job
+
+COLUMNS = table("silver.events").column_names
+CARRIED = ("_extracted_at", "_attempt", "_slice_id", "_slice_from", "_slice_to", "_raw_identifiers")
+# What the sender said, as mapped: everything but ids, the times of sending and storing, and what is derived here.
+BODY = (
+    "event_type", "event_name", "client_session_id", "page_url", "page_path", "page_title", "referrer_url", "utm_source", "utm_medium",
+    "utm_campaign", "utm_content", "utm_term", "click_id", "click_id_type", "channel", "campaign_id", "campaign_name", "ad_group_id",
+    "ad_id", "product_id", "order_id", "value_amount", "currency", "properties",
+)  # fmt: skip
+UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
+SEPARATOR, ABSENT = "\x1f", "\x00"
+
+
+def event_id() -> Column:
+    """32 hex digits of sha256(source, client_event_id, body). Without stated original_at the mapped event_at is part of the body,
+    unless it only repeats received_at."""
+    stated_at = F.coalesce("original_at", F.when(F.col("event_at") != F.col("received_at"), F.col("event_at")))
+    parts = [F.col(c).cast("string") for c in ("source", "client_event_id", *BODY)]
+    parts += [F.unix_micros(stated_at).cast("string"), F.to_json(F.array_sort(F.map_entries("consent"))), F.to_json("identifiers")]
+    text = F.concat_ws(SEPARATOR, *(F.coalesce(part, F.lit(ABSENT)) for part in parts))
+    return F.substring(F.sha2(text, 256), 1, 32)
+
+
+def with_optional(mapped: DataFrame) -> DataFrame:
+    """The mapped rows with sent_at and original_at, null where the mapping gives none."""
+    absent = {c: F.lit(None).cast("timestamp") for c in ("sent_at", "original_at") if c not in mapped.columns}
+    typed = {c: F.col(c).try_cast("timestamp") for c in ("sent_at", "original_at") if c in mapped.columns}
+    return mapped.withColumns(absent | typed)
+
+
+def with_times(events: DataFrame) -> DataFrame:
+    """event_at by our clock, within 2000 … received_at + 1 day; what was stated instead stays in original_event_at."""
+    stated = F.coalesce("original_at", "event_at")
+    corrected = F.when(
+        F.col("sent_at").isNotNull() & F.col("original_at").isNotNull() & F.col("received_at").isNotNull(),
+        corrected_at(F.col("received_at"), F.col("sent_at"), F.col("original_at")),
+    )
+    events = events.withColumn("_stated_at", stated).withColumn("received_at", F.coalesce("received_at", "_extracted_at"))
+    events = events.withColumn("event_at", plausible_at(F.coalesce(corrected, F.col("_stated_at")), F.col("received_at")))
+    changed = ~F.col("_stated_at").eqNullSafe(F.col("event_at"))
+    return events.withColumns(
+        {"event_date": F.to_date("event_at"), "original_event_at": F.when(changed, F.col("_stated_at")).cast("timestamp")}
+    ).drop("_stated_at")
+
+
+def with_page(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
+    """page_path and utm_* from the page_url where the record does not give them; URLs and properties scrubbed."""
+    given = {"page_path": F.coalesce("page_path", F.try_parse_url("page_url", F.lit("PATH")))}
+    has_tags = F.col("page_url").contains("utm_")
+    for name in UTM:
+        in_url = F.try_url_decode(F.try_parse_url("page_url", F.lit("QUERY"), F.lit(name)))
+        given[name] = F.coalesce(name, F.when(has_tags, F.nullif(in_url, F.lit(""))))
+    events = events.withColumns(given)
+    return events.withColumns(
+        {
+            "page_url": scrubbed_url(F.col("page_url"), rules),
+            "referrer_url": scrubbed_url(F.col("referrer_url"), rules),
+            "properties": scrubbed_json(F.col("properties"), rules),
+        }
+    )
+
+
+def with_visitor(events: DataFrame) -> DataFrame:
+    """device_type, os, browser, is_bot and country from user agent and network address, where the record does not give them."""
+    agent, address = ("user_agent" if "user_agent" in events.columns else None), ("ip" if "ip" in events.columns else None)
+    rows = with_agent_facts(events, agent, address)
+    return rows.withColumns(
+        {
+            "device_type": F.coalesce("device_type", "agent_device_type"),
+            "os": F.coalesce("os", "agent_os"),
+            "browser": F.coalesce("browser", "agent_browser"),
+            "is_bot": F.coalesce("is_bot", "agent_is_bot", F.lit(False)),
+            "bot_reason": F.coalesce("bot_reason", "agent_bot_reason"),
+            "country": F.upper(F.coalesce("country", "address_country")),
+        }
+    )
+
+
+def with_conflicts(events: DataFrame, existing: DataFrame) -> DataFrame:
+    """is_conflict: the client id has another body, here or in the table; stored rows that become one come back with `_restated`.
+
+    So the flags are the same in whatever order and batches the bodies arrive. Compared by 64-bit hashes: exact enough for a flag, and cheap.
+    """
+    sender, body = F.xxhash64("source", "client_event_id"), F.xxhash64("event_id")
+    usable = events.where("client_event_id is not null and _reason is null")
+    bodies = usable.select(sender.alias("_sender"), body.alias("_body")).unionAll(
+        existing.where("client_event_id is not null").select(sender.alias("_sender"), body.alias("_body"))
+    )
+    torn = (
+        bodies.groupBy("_sender")
+        .agg(F.min("_body").alias("_least"), F.max("_body").alias("_most"))
+        .where("_least <> _most")
+        .select("_sender")
+    )
+    marked = events.withColumn("_sender", F.when(F.col("client_event_id").isNotNull(), sender))
+    marked = marked.join(torn.withColumn("_is_torn", F.lit(True)), on="_sender", how="left")
+    marked = marked.withColumn("is_conflict", F.coalesce("_is_torn", F.lit(False)) & F.col("_reason").isNull())
+    stored = existing.where("client_event_id is not null and not coalesce(is_conflict, false)").withColumn("_sender", sender)
+    restated = (
+        stored.join(torn, on="_sender", how="left_semi")
+        .select(*COLUMNS)
+        .withColumns({"is_conflict": F.lit(True), "_restated": F.lit(True)})
+    )
+    return marked.withColumn("_restated", F.lit(False)).unionByName(restated, allowMissingColumns=True)
+
+
+def conform_events(mapped: DataFrame, existing: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
+    """One row per mapped record, typed, identified, classified and scrubbed; copies of an event share its event_id.
+
+    existing: silver.events of this source. rules: conf/rules/channels.yml.
+    """
+    events = with_optional(mapped).withColumn(
+        "identifiers", F.coalesce("identifiers", F.array().cast("array<struct<namespace:string,identifier_key:string>>"))
+    )
+    events = events.withColumn("event_id", event_id()).withColumn("event_name", F.lower(F.trim("event_name")))
+    events = with_conflicts(with_visitor(with_channel(with_page(with_times(events), rules), rules)), existing)
+    carried = [c for c in (*PROVENANCE, *CARRIED) if c in events.columns and c not in COLUMNS]
+    return events.select(*COLUMNS, *carried, "_restated")
+
+
+JOB = Job(
+    table="silver.events",
+    inputs={"mapped": "mapped:silver.events", "existing": "self"},
+    transform=conform_events,
+    rules="channels",
+)

@@ -1,0 +1,193 @@
+"""File drops: each content once, each bad row kept, each missing thing said."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from conf.settings import Source
+from connectors.errors import MissingFolderError, StreamDeclarationError, UnreadableFileError
+from connectors.kernel.landing import Landing, landed
+from connectors.sources import file_drop
+from connectors.sources.file_drop import csv_records, line_records
+
+FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
+
+
+@pytest.fixture
+def drops(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("THROUGHLINE_DROPS", str(tmp_path / "drops"))
+    folder = tmp_path / "drops" / "shop" / "orders"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def shop(**stream) -> Source:
+    return Source("shop", "file_drop", {"orders": {"path": "{date}.csv", **stream}}, "shop")
+
+
+def pull(tmp_path, source=None, first=FIRST, last=LAST):
+    said: list[str] = []
+    counts = file_drop.pull(source or shop(), first, last, Landing(tmp_path / "landing", "run-1"), said.append)["orders"]
+    return counts, said
+
+
+def payloads(tmp_path) -> list[dict]:
+    found = []
+    for one in landed(tmp_path / "landing", "shop", "orders"):
+        for file in one.manifest["files"]:
+            found += [json.loads(line) for line in gzip.decompress(Path(file["path"]).read_bytes()).splitlines()]
+    return found
+
+
+def rows(text: bytes, delimiter: str = ",") -> list[tuple[int, bytes]]:
+    return [tuple(r) for r in csv_records(text.splitlines(keepends=True), delimiter, Path("a.csv"))]
+
+
+def test_a_file_is_landed_once_however_often_it_is_pulled(drops, tmp_path):
+    (drops / "2026-11-20.csv").write_text("id,name\n1,a\n2,b\n")
+    first, _ = pull(tmp_path)
+    second, _ = pull(tmp_path)
+    assert (first.landed, first.records, first.skipped) == (1, 2, 0)
+    assert (second.landed, second.records, second.skipped) == (0, 0, 1)
+    assert len(payloads(tmp_path)) == 2
+
+
+def test_a_changed_file_is_the_next_attempt_of_its_slice_even_when_it_changes_back(drops, tmp_path):
+    for content in ("id\n1\n", "id\n2\n", "id\n1\n"):
+        (drops / "2026-11-20.csv").write_text(content)
+        pull(tmp_path)
+    done = landed(tmp_path / "landing", "shop", "orders")
+    assert [(one.manifest["slice_id"], one.manifest["attempt"]) for one in done] == [
+        ("2026-11-20", 1),
+        ("2026-11-20", 2),
+        ("2026-11-20", 3),
+    ]
+
+
+def test_a_copy_under_another_name_is_not_landed_again(drops, tmp_path):
+    (drops / "2026-11-20.csv").write_text("id\n1\n")
+    pull(tmp_path)
+    (drops / "2026-11-21.csv").write_text("id\n1\n")
+    counts, _ = pull(tmp_path)
+    assert (counts.landed, counts.skipped) == (0, 2)
+
+
+def test_a_later_delivery_restates_the_day_whole(drops, tmp_path):
+    source = shop(path="{date}/delivered-{delivery}.csv")
+    (drops / "2026-11-20").mkdir()
+    for name, content in (("2026-11-20", "id\n1\n"), ("2026-11-22", "id\n2\n"), ("2026-11-23", "id\n1\n")):
+        (drops / "2026-11-20" / f"delivered-{name}.csv").write_text(content)
+    pull(tmp_path, source)
+    done = landed(tmp_path / "landing", "shop", "orders")
+    assert [(one.manifest["slice_id"], one.manifest["attempt"]) for one in done] == [
+        ("2026-11-20", 1),
+        ("2026-11-20", 2),
+        ("2026-11-20", 3),
+    ]
+    assert [line["payload"] for line in payloads(tmp_path)] == ['{"id":"1"}', '{"id":"2"}', '{"id":"1"}']
+    assert done[0].manifest["extracted_at"] < done[1].manifest["extracted_at"] < done[2].manifest["extracted_at"]
+
+
+def test_only_slices_of_the_range_are_taken_and_unsliced_files_belong_to_every_range(drops, tmp_path):
+    for day in ("2026-11-19", "2026-11-20", "2026-11-21"):
+        (drops / f"{day}.csv").write_text(f"id\n{day}\n")
+    (drops / "all.csv").write_text("id\nall\n")
+    (drops / "notes-2026-11-20.csv").write_text("id\nother\n")
+    pull(tmp_path, shop(path=["{date}.csv", "all.csv"]), date(2026, 11, 20), date(2026, 11, 20))
+    assert [(line["payload"], line["_slice_from"], line["_slice_to"]) for line in payloads(tmp_path)] == [
+        ('{"id":"2026-11-20"}', "2026-11-20", "2026-11-20"),
+        ('{"id":"all"}', None, None),
+    ]
+
+
+def test_two_files_of_one_day_are_two_slices(drops, tmp_path):
+    for name in ("a", "b"):
+        (drops / f"2026-11-20-{name}.csv").write_text(f"id\n{name}\n")
+    pull(tmp_path, shop(path="{date}-*.csv"))
+    assert [one.manifest["attempt"] for one in landed(tmp_path / "landing", "shop", "orders")] == [1, 1]
+
+
+def test_no_files_is_said_and_is_no_failure(drops, tmp_path):
+    counts, said = pull(tmp_path)
+    assert counts.files == 0
+    assert len(said) == 1 and "no files match" in said[0] and str(drops / "{date}.csv") in said[0]
+
+
+def test_a_csv_row_lands_as_an_object_of_strings():
+    assert rows(b'\xef\xbb\xbfid,name\r\n01,"Mug, ""blue"""\r\n') == [(2, b'{"id":"01","name":"Mug, \\"blue\\""}')]
+
+
+def test_a_quoted_line_break_stays_inside_its_row():
+    assert rows(b'id,name\n1,"a\nb"\n2,c\n') == [(2, b'{"id":"1","name":"a\\nb"}'), (4, b'{"id":"2","name":"c"}')]
+
+
+def test_a_ragged_row_keeps_its_own_text():
+    assert rows(b"id,name\n1,a\n2,b,c\n3\n\n4,d\n") == [
+        (2, b'{"id":"1","name":"a"}'),
+        (3, b"2,b,c"),
+        (4, b"3"),
+        (6, b'{"id":"4","name":"d"}'),
+    ]
+
+
+def test_a_quote_that_never_closes_costs_its_line_only():
+    text = b'id,name\n1,"open\n' + b"".join(b"%d,x\n" % n for n in range(2, 600))
+    found = rows(text)
+    assert found[0] == (2, b'1,"open')
+    assert found[1:] == [(n + 1, b'{"id":"%d","name":"x"}' % n) for n in range(2, 600)]
+
+
+def test_a_row_that_is_not_utf8_keeps_its_bytes(drops, tmp_path):
+    (drops / "2026-11-20.csv").write_bytes(b"id,name\n1,caf\xe9\n2,ok\n")
+    pull(tmp_path)
+    first, second = payloads(tmp_path)
+    assert first["payload"] is None and first["payload_bytes"] == "MSxjYWbp"
+    assert second["payload"] == '{"id":"2","name":"ok"}'
+
+
+def test_json_and_log_lines_land_as_they_are():
+    text = [b'{"a":1}\r\n', b"\n", b"{cut", b"\xff\n"]
+    assert [tuple(r) for r in line_records(text, skip_blank=True)] == [(1, b'{"a":1}'), (3, b"{cut"), (4, b"\xff")]
+    assert [tuple(r) for r in line_records([b"a\n", b"\n"], skip_blank=False)] == [(1, b"a"), (2, b"")]
+
+
+def test_a_parquet_file_is_named_where_it_lies(drops, tmp_path):
+    pq.write_table(pa.table({"id": [1, 2, 3]}), drops / "2026-11-20.parquet")
+    counts, _ = pull(tmp_path, shop(path="{date}.parquet"))
+    (done,) = landed(tmp_path / "landing", "shop", "orders")
+    assert counts.records == 3 and done.manifest["format"] == "parquet"
+    assert done.manifest["files"][0]["path"] == str(drops / "2026-11-20.parquet")
+    assert [p.name for p in (tmp_path / "landing").rglob("*") if p.is_file()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.jsonl.gz", gzip.compress(b'{"a":1}\n' * 900)[:-12]), ("a.parquet", b"PAR1 no")])
+def test_a_damaged_file_names_itself_and_lands_nothing(drops, tmp_path, name, content):
+    (drops / name).write_bytes(content)
+    with pytest.raises(UnreadableFileError, match=rf"{name}: cannot be read .* deliver the file again"):
+        pull(tmp_path, shop(path="a.*"))
+    assert landed(tmp_path / "landing", "shop", "orders") == []
+
+
+def test_a_header_with_a_repeated_name_is_refused():
+    with pytest.raises(UnreadableFileError, match=r"a\.csv: line 1: .*\['id', 'id'\]"):
+        rows(b"id,id\n1,2\n")
+
+
+def test_a_wrong_declaration_names_what_is_allowed(drops, tmp_path):
+    with pytest.raises(StreamDeclarationError, match=r"conf/sources/shop\.yml: streams\.orders: .*\['colour'\].*delimiter"):
+        pull(tmp_path, shop(colour="red"))
+    with pytest.raises(StreamDeclarationError, match=r"xml.*allowed are"):
+        pull(tmp_path, shop(format="xml"))
+
+
+def test_a_real_source_without_its_folder_says_what_to_set(tmp_path, monkeypatch):
+    monkeypatch.delenv("THROUGHLINE_DATA", raising=False)
+    with pytest.raises(MissingFolderError, match="THROUGHLINE_DATA, which is not set"):
+        pull(tmp_path, shop(root="data"))

@@ -1,0 +1,58 @@
+"""The command line: one JSON line of facts, one sentence for a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from conf.settings import REPOSITORY, source, source_names
+from connectors.sources import file_drop
+
+
+def connectors(home, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    own = {k: v for k, v in os.environ.items() if not k.startswith("THROUGHLINE_")}
+    own |= {"THROUGHLINE_HOME": str(home), **environment}
+    return subprocess.run([sys.executable, "-m", "connectors", *arguments], cwd=REPOSITORY, env=own, capture_output=True, text=True)
+
+
+def test_made_files_are_pulled_once(tmp_path):
+    world = ("--people", "50", "--days", "5", "--until", "2026-11-20", "--seed", "7")
+    made = json.loads(connectors(tmp_path, "sandbox", "make", "--out", str(tmp_path / "drops"), *world).stdout)
+    days = ("--from", "2026-11-16", "--to", "2026-11-20")
+    for name in ("sandbox_site", "sandbox_shop", "sandbox_marketing"):
+        first, second = (json.loads(connectors(tmp_path, "pull", name, *days).stdout) for _ in range(2))
+        assert first["records"] == sum(n for stream, n in made["records"].items() if stream.startswith(name))
+        assert second["records"] == 0 and second["skipped"] == first["landed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("pull", "nobody", "--from", "2026-11-20", "--to", "2026-11-20"), "no source 'nobody'"),
+        (("pull", "web_access", "--from", "2026-11-20", "--to", "2026-11-20"), "THROUGHLINE_DATA, which is not set"),
+        (("pull", "sandbox_shop", "--from", "2026-11-20", "--to", "2026-11-19"), "--from 2026-11-20 is after --to 2026-11-19"),
+        (("pull", "sandbox_shop", "--from", "None", "--to", "2026-11-19"), "Invalid value for '--from'"),
+    ],
+)
+def test_a_mistake_is_answered_with_a_sentence(tmp_path, arguments, sentence):
+    done = connectors(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_source_without_files_ends_well_and_says_so(tmp_path):
+    done = connectors(tmp_path, "pull", "sandbox_shop", "--from", "2026-11-20", "--to", "2026-11-20")
+    assert done.returncode == 0 and done.stderr.count("no files match") == 3
+
+
+@pytest.mark.parametrize("name", source_names())
+def test_every_declared_stream_is_understood(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("THROUGHLINE_DATA", str(tmp_path))
+    declared = source(name)
+    assert declared.silver
+    for stream in declared.streams:
+        assert file_drop.declared(declared, stream).patterns

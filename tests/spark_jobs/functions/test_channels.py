@@ -1,0 +1,127 @@
+"""GA4's channel groups: each case by hand, and the coverage of the referrer lists."""
+
+import pytest
+
+from conf.settings import read_yaml, rules
+from spark_jobs.functions.channels import scrubbed_json, scrubbed_url, with_channel, with_traffic
+
+COLUMNS = ("utm_source", "utm_medium", "utm_campaign", "click_id", "click_id_type", "referrer_url", "page_url", "channel", "event_type")
+SHAPE = "case INT, " + ", ".join(f"{c} STRING" for c in (*COLUMNS, "ad_network"))
+
+
+def hit(
+    source=None,
+    medium=None,
+    campaign=None,
+    click=None,
+    referrer=None,
+    page="https://shop.example/",
+    channel=None,
+    kind="page",
+    network=None,
+):
+    return (source, medium, campaign, "c1" if click else None, click, referrer, page, channel, kind, network)
+
+
+# what the event says -> its channel and the rule that gave it
+CASES = [
+    (hit(), "Direct", "1:direct"),
+    (hit("(direct)", "(none)"), "Direct", "1:manual"),
+    (hit("(direct)", "(not set)"), "Direct", "1:manual"),
+    (hit("google", "cpc", "Summer Cross-Network"), "Cross-network", "2:manual"),
+    (hit("amazon", "cpc"), "Paid Shopping", "3:manual"),
+    (hit("google", "cpc", "eshop sale"), "Paid Shopping", "3:manual"),
+    (hit("google", "cpc", "photoshop workshop"), "Paid Search", "4:manual"),
+    (hit("google", "cpm"), "Paid Search", "4:manual"),
+    (hit("GOOGLE ", "CPC"), "Paid Search", "4:manual"),
+    (hit("facebook", "paid_social"), "Paid Social", "5:manual"),
+    (hit("youtube.com", "cpv"), "Paid Video", "6:manual"),
+    (hit("youtube", "paid-video"), "Paid Video", "6:manual"),
+    (hit("unknown", "cpm"), "Display", "7:manual"),
+    (hit("partner", "banner"), "Display", "7:manual"),
+    (hit("partner", "retargeting"), "Paid Other", "8:manual"),
+    (hit("partner", "remarketing"), "Unassigned", "none:manual"),
+    (hit("partner", "unpaid"), "Unassigned", "none:manual"),
+    (hit("chatgpt.com", "ai-assistant"), "AI Assistant", "9:manual"),
+    (hit(referrer="https://chatgpt.com/"), "AI Assistant", "9:referrer"),
+    (hit(referrer="https://x.com/i/grok?conversation=1"), "AI Assistant", "9:referrer"),
+    (hit("amazon.de", "referral"), "Organic Shopping", "10:manual"),
+    (hit("instagram", "story"), "Organic Social", "11:manual"),
+    (hit("club", "social-media"), "Organic Social", "11:manual"),
+    (hit(referrer="https://t.co/abc"), "Organic Social", "11:referrer"),
+    (hit(referrer="https://www.youtube.com/watch?v=1"), "Organic Video", "12:referrer"),
+    (hit(referrer="https://www.google.co.uk/"), "Organic Search", "13:referrer"),
+    (hit(referrer="android-app://com.google.android.googlequicksearchbox/"), "Organic Search", "13:referrer"),
+    (hit(referrer="https://news.google.com/articles/1"), "Referral", "14:referrer"),
+    (hit(referrer="https://a-blog.example/post"), "Referral", "14:referrer"),
+    (hit(referrer="https://notgoogle.example/"), "Referral", "14:referrer"),
+    (hit("email", "referral"), "Referral", "14:manual"),
+    (hit("newsletter", "e-mail"), "Email", "15:manual"),
+    (hit("email"), "Email", "15:manual"),
+    (hit("news", "my email"), "Unassigned", "none:manual"),
+    (hit(referrer="https://mail.google.com/mail/u/0/"), "Email", "15:referrer"),
+    (hit("partner", "affiliate"), "Affiliates", "16:manual"),
+    (hit("podcast", "audio"), "Audio", "17:manual"),
+    (hit("sms", "text"), "SMS", "18:manual"),
+    (hit("app1", "web_push"), "Mobile Push Notifications", "19:manual"),
+    (hit("firebase", "x"), "Mobile Push Notifications", "19:manual"),
+    (hit(click="gclid"), "Paid Search", "4:click_id"),
+    (hit(click="msclkid"), "Paid Search", "4:click_id"),
+    (hit(click="fbclid", referrer="https://l.facebook.com/"), "Paid Social", "5:click_id"),
+    (hit("news", "email", click="gclid"), "Email", "15:manual"),
+    (hit(referrer="https://www.shop.example/cart", page="https://shop.example/"), "Direct", "1:direct"),
+    (hit(referrer="https://blog.shop.example/a", page="https://shop.example/"), "Direct", "1:direct"),
+    (hit(referrer="not a url"), "Direct", "1:direct"),
+    (hit("google", "cpc", network="performance_max"), "Cross-network", "network"),
+    (hit("google", "cpc", channel="Direct Mail"), "Direct Mail", "given"),
+    (hit(kind="email"), "Email", "event_type"),
+]
+
+
+def test_every_case_has_its_channel_and_names_its_rule(spark):
+    events = spark.createDataFrame([(i, *case[0]) for i, case in enumerate(CASES)], SHAPE)
+    found = with_channel(events, rules("channels")).orderBy("case").collect()
+    assert [(CASES[r["case"]][0], r["channel"], r["channel_rule"]) for r in found] == CASES
+
+
+@pytest.mark.parametrize(
+    ("file", "kinds", "least"),
+    [
+        ("AIAssistants", {"ai"}, 1.0),
+        ("Socials", {"social", "video", "ai"}, 0.9),
+        ("SearchEngines", {"search", "ai", "social", "shopping"}, 0.72),
+    ],
+)
+def test_the_lists_know_the_hosts_that_others_know(spark, shared_data, file, kinds, least):
+    hosts = set()
+    for entries in read_yaml(shared_data / "referrers" / f"{file}.yml").values():
+        listed = [u for e in entries for u in (e.get("urls", ()) if hasattr(e, "get") else (e,))]
+        hosts |= {h.replace("{}", "de") for h in listed if not h.startswith("{}")}
+    rows = [(i, *hit(referrer=f"https://{h}" + ("" if "/" in h else "/"))) for i, h in enumerate(sorted(hosts))]
+    found = with_traffic(spark.createDataFrame(rows, SHAPE), rules("channels")).select("source_kind", "referrer_url").collect()
+    missed = sorted(r["referrer_url"] for r in found if r["source_kind"] not in kinds)
+    assert 1 - len(missed) / len(found) >= least, f"{len(missed)} of {len(found)} hosts are not known: {missed}"
+
+
+def test_urls_and_properties_lose_what_names_a_person(spark):
+    text = '{"email":"a@b.example","plan":"pro","user":{"Phone" : "+44 1","n":1}}'
+    urls = [
+        "https://s.example/a?email=x%40y.example&b=1",
+        "https://s.example/a?b=1&TOKEN=abc",
+        "https://s.example/a?token=abc#top",
+        "https://s.example/a?myemail=1",
+        None,
+    ]
+    rows = spark.createDataFrame([(i, u, text) for i, u in enumerate(urls)], "i INT, url STRING, text STRING")
+    clean = rows.select(
+        scrubbed_url(rows["url"], rules("channels")).alias("url"), scrubbed_json(rows["text"], rules("channels")).alias("text"), "i"
+    )
+    found = clean.orderBy("i").collect()
+    assert [r["url"] for r in found] == [
+        "https://s.example/a?b=1",
+        "https://s.example/a?b=1",
+        "https://s.example/a#top",
+        "https://s.example/a?myemail=1",
+        None,
+    ]
+    assert found[0]["text"] == '{"email":null,"plan":"pro","user":{"Phone":null,"n":1}}'

@@ -1,0 +1,101 @@
+"""Publishing: compare before write, one commit, fenced."""
+
+import datetime as dt
+
+import pytest
+
+from conf.tables import Field, Table, Write
+from spark_jobs.errors import LostClaimError
+from spark_jobs.io.lake import Fence, Lake
+
+JAN_1, JAN_2 = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
+COLUMNS = (
+    Field("source", "string", False),
+    Field("id", "int", False),
+    Field("day", "date", False),
+    Field("seen", "int"),
+    Field("ingested_at", "string"),
+)
+DDL = "source STRING, id INT, day DATE, seen INT, ingested_at STRING"
+
+
+def contract(mode="replace", date="day", dedupe=None, partition=("source",)):
+    return Table("silver.visits", "one visit", ("source", "id"), COLUMNS, Write(mode, date, partition, (), dedupe))
+
+
+@pytest.fixture
+def lake(spark, tmp_path):
+    return Lake(spark, str(tmp_path / "lake"))
+
+
+def publish(lake, rows, table, generation=1, run_id="r1", source="a", first=JAN_1, last=JAN_2):
+    batch = lake.spark.createDataFrame(rows, DDL)
+    return lake.publish(batch, table, source, first, last, Fence("visits/a", generation, run_id))
+
+
+def stored(lake):
+    return sorted((r.id, str(r.day), r.seen) for r in lake.rows(contract()).collect())
+
+
+def test_the_same_rows_again_make_no_new_version(lake):
+    rows = [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_2, 6, "x")]
+    assert publish(lake, rows, contract()).wrote
+    version = lake.version("silver.visits")
+    again = publish(lake, [(*r[:4], "stored later") for r in reversed(rows)], contract(), generation=2)
+    assert (again.wrote, again.unchanged, lake.version("silver.visits")) == (False, 2, version)
+
+
+def test_only_the_day_that_differs_is_rewritten_and_a_vanished_row_goes(lake):
+    publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_2, 6, "x"), ("a", 3, JAN_2, 7, "x")], contract())
+    done = publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_2, 60, "x")], contract(), generation=2)
+    assert (done.changed, done.unchanged) == (1, 1)
+    assert stored(lake) == [(1, "2026-01-01", 5), (2, "2026-01-02", 60)]
+
+
+def test_another_source_is_left_alone(lake):
+    publish(lake, [("a", 1, JAN_1, 5, "x")], contract())
+    publish(lake, [("b", 9, JAN_1, 1, "x")], contract(), source="b", run_id="r2", generation=2)
+    assert stored(lake) == [(1, "2026-01-01", 5), (9, "2026-01-01", 1)]
+
+
+def test_a_range_leaves_the_days_outside_it(lake):
+    publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_2, 6, "x")], contract())
+    publish(lake, [], contract(), first=JAN_2, last=JAN_2, generation=2)
+    assert stored(lake) == [(1, "2026-01-01", 5)]
+
+
+def test_merge_inserts_updates_and_counts_what_was_there(lake):
+    merging = contract("merge")
+    publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_1, 6, "x")], merging)
+    done = publish(lake, [("a", 1, JAN_1, 5, "y"), ("a", 2, JAN_1, 7, "y"), ("a", 3, JAN_2, 8, "y")], merging, generation=2)
+    assert (done.unchanged, done.changed) == (1, 2)
+    assert stored(lake) == [(1, "2026-01-01", 5), (2, "2026-01-01", 7), (3, "2026-01-02", 8)]
+    version = lake.version("silver.visits")
+    assert not publish(lake, [("a", 2, JAN_1, 7, "z")], merging, generation=3).wrote
+    assert lake.version("silver.visits") == version
+
+
+def test_of_two_copies_the_first_stays_in_whatever_order_they_come(lake):
+    merging = contract("merge", dedupe={"keep": "first", "by": ("seen",)})
+    publish(lake, [("a", 1, JAN_1, 5, "x")], merging)
+    later = publish(lake, [("a", 1, JAN_1, 9, "x")], merging, generation=2)
+    assert (later.wrote, later.outranked) == (False, 1)
+    publish(lake, [("a", 1, JAN_1, 3, "x")], merging, generation=3)
+    assert stored(lake) == [(1, "2026-01-01", 3)]
+
+
+def test_a_zombie_with_an_older_claim_writes_nothing_and_is_told(lake):
+    publish(lake, [("a", 1, JAN_1, 5, "x")], contract(), generation=7)
+    with pytest.raises(LostClaimError, match="newer run"):
+        publish(lake, [("a", 1, JAN_1, 99, "x")], contract(), generation=6, run_id="zombie")
+    assert stored(lake) == [(1, "2026-01-01", 5)]
+
+
+def test_an_input_written_by_another_tool_is_read_as_the_contract_types_it(lake):
+    deltalake = pytest.importorskip("deltalake")
+    import pyarrow as pa
+
+    columns = {"source": ["a"], "id": pa.array([1], pa.int64()), "day": [JAN_1], "note": ["ignored"]}
+    deltalake.write_deltalake(lake.path("silver.visits"), pa.table(columns))
+    row = lake.rows(contract()).first()
+    assert row.asDict() == {"source": "a", "id": 1, "day": JAN_1, "seen": None, "ingested_at": None}

@@ -1,0 +1,130 @@
+"""Conversions: orders, refunds at their order's rate, declared events."""
+
+import dataclasses
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+
+from conf.settings import platform, rules
+from spark_jobs.journeys.conversions import collect_conversions
+
+IDS = "identifiers ARRAY<STRUCT<namespace STRING, identifier_key STRING>>"
+ORDERS = (
+    "order_id STRING, source STRING, order_date DATE, ordered_at TIMESTAMP, status STRING, net_amount DECIMAL(18,2), currency STRING, "
+    f"reporting_amount DECIMAL(18,2), is_sample BOOLEAN, {IDS}"
+)
+REFUNDS = (
+    "refund_id STRING, source STRING, order_id STRING, refund_date DATE, refunded_at TIMESTAMP, amount DECIMAL(18,2), currency STRING, "
+    f"{IDS}"
+)
+EVENTS = (
+    "event_id STRING, event_date DATE, event_at TIMESTAMP, source STRING, event_name STRING, order_id STRING, value_amount DECIMAL(18,2), "
+    f"currency STRING, {IDS}"
+)
+RATES = "rate_date DATE, currency STRING, rate DECIMAL(18,8)"
+MAP = "identifier_key STRING, namespace STRING, person_id STRING, valid_from TIMESTAMP, valid_to TIMESTAMP"
+JAN_5 = dt.date(2026, 1, 5)
+
+
+def noon(day):
+    return dt.datetime(2026, 1, day, 12)
+
+
+def order(order_id, net, reporting=None, currency="GBP", day=5, status="completed", key="e"):
+    ids = [("email", key)] if key else []
+    value = Decimal(net)
+    return (order_id, "shop", noon(day).date(), noon(day), status, value, currency, Decimal(reporting or net), False, ids)
+
+
+def refund(refund_id, order_id, amount, currency="GBP", day=6, key=None):
+    return (refund_id, "shop", order_id, noon(day).date(), noon(day), Decimal(amount), currency, [("email", key)] if key else None)
+
+
+@pytest.fixture
+def converted(spark):
+    def converted(orders=(), refunds=(), events=(), rates=(), first=1, last=31):
+        days = [dt.date(2026, 1, first), dt.date(2026, 1, last)]
+        all_orders = spark.createDataFrame(list(orders), ORDERS)
+        found = collect_conversions(
+            all_orders.where(all_orders.order_date.between(*days)),
+            all_orders,
+            spark.createDataFrame(list(refunds), REFUNDS),
+            spark.createDataFrame(list(events), EVENTS),
+            spark.createDataFrame([(d, c, Decimal(r)) for d, c, r in rates], RATES),
+            spark.createDataFrame([("e", "email", "P", noon(1), None)], MAP),
+            *days,
+            dataclasses.replace(platform(), reporting_currency="GBP"),
+            rules("journeys"),
+        )
+        return sorted(found.collect(), key=lambda c: c.conversion_id)
+
+    return converted
+
+
+def money(conversions):
+    return [(c.conversion_id, str(c.value_amount), str(c.reporting_amount)) for c in conversions]
+
+
+def test_an_order_converts_once_with_its_net_amount_and_its_person(converted):
+    [found] = converted([order("7", "12.50", "9.90", "USD")])
+    assert (found.conversion_id, found.person_id, found.conversion_type, found.quantity, found.conversion_date) == (
+        "shop:7",
+        "P",
+        "order",
+        1,
+        JAN_5,
+    )
+    assert (str(found.value_amount), found.currency, str(found.reporting_amount), found.refund_of) == ("12.50", "USD", "9.90", None)
+
+
+def test_a_worthless_order_stays_and_a_cancelled_one_never_was(converted):
+    found = converted(
+        [order("1", "0.00"), order("2", "-3.00", key=None), order("3", "5.00", status="cancelled")], [refund("r", "3", "5.00")]
+    )
+    assert [(c.conversion_id, str(c.value_amount), c.person_id) for c in found] == [("shop:1", "0.00", "P"), ("shop:2", "-3.00", None)]
+
+
+def test_a_refund_is_its_own_row_at_the_refunds_day_and_the_orders_rate(converted):
+    rates = [(JAN_5, "USD", "0.80"), (noon(6).date(), "USD", "0.50")]
+    found, _ = converted([order("7", "10.00", "8.00", "USD")], [refund("r1", "7", "5.00", "USD")], rates=rates)
+    assert (found.conversion_id, found.person_id, found.quantity, found.refund_of) == ("refund:shop:r1", "P", 0, "shop:7")
+    assert (found.conversion_date, str(found.value_amount), str(found.reporting_amount)) == (noon(6).date(), "-5.00", "-4.00")
+
+
+def test_a_refund_in_parts_takes_back_the_reporting_amount_to_the_cent(converted):
+    parts = [refund("a", "7", "3.33", "USD", 6), refund("b", "7", "3.33", "USD", 7), refund("c", "7", "3.34", "USD", 8)]
+    found = converted([order("7", "10.00", "7.93", "USD")], parts)
+    assert money(found) == [
+        ("refund:shop:a", "-3.33", "-2.64"), ("refund:shop:b", "-3.33", "-2.64"), ("refund:shop:c", "-3.34", "-2.65"),
+        ("shop:7", "10.00", "7.93"),
+    ]  # fmt: skip
+    assert money(converted([order("7", "10.00", "7.93", "USD")], parts, first=8)) == [("refund:shop:c", "-3.34", "-2.65")]
+
+
+def test_a_refund_of_an_unknown_order_takes_its_own_days_rate_and_person(converted):
+    refunds = [refund("r1", None, "5.00", "USD", key="e"), refund("r2", "404", "5.00", "USD", day=7), refund("r3", None, "5.00")]
+    found = converted(refunds=refunds, rates=[(noon(6).date(), "USD", "0.50")])
+    assert money(found) == [("refund:shop:r1", "-5.00", "-2.50"), ("refund:shop:r2", "-5.00", "None"), ("refund:shop:r3", "-5.00", "-5.00")]
+    assert [(c.refund_of, c.person_id) for c in found] == [(None, "P"), (None, None), (None, None)]
+
+
+def test_declared_events_convert_with_their_value_or_none(converted):
+    def lead(event_id, name, value=None, currency=None):
+        return (event_id, JAN_5, noon(5), "site", name, None, value, currency, [("email", "e")])
+
+    events = [
+        lead("1", "lead_created"),
+        lead("2", "signed_up", Decimal("4.00"), "USD"),
+        lead("3", "order_completed", Decimal("9.00"), "GBP"),
+    ]
+    found = converted(events=events, rates=[(JAN_5, "USD", "0.75")])
+    assert [(c.conversion_id, c.conversion_type, c.person_id, str(c.quantity)) for c in found] == [
+        ("event:1", "lead", "P", "1.000000"), ("event:2", "signup", "P", "1.000000"),
+    ]  # fmt: skip
+    assert [(str(c.value_amount), c.currency, str(c.reporting_amount)) for c in found] == [("0.00", "GBP", "0.00"), ("4.00", "USD", "3.00")]
+
+
+def test_a_range_holds_what_is_dated_in_it(converted):
+    orders, refunds = [order("1", "1.00", day=5), order("2", "2.00", day=6)], [refund("r", "1", "1.00", day=6)]
+    assert [c.conversion_id for c in converted(orders, refunds, first=6, last=6)] == ["refund:shop:r", "shop:2"]

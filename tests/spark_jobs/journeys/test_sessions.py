@@ -1,0 +1,116 @@
+"""Sessions: silence, campaigns, midnight and 24 hours; the same rows whatever the range."""
+
+import datetime as dt
+
+import pytest
+
+from conf.settings import rules
+from spark_jobs.journeys.sessions import JOB, sessionize_events
+
+EVENTS = (
+    "event_id STRING, event_date DATE, event_at TIMESTAMP, source STRING, event_type STRING, event_name STRING, "
+    "identifiers ARRAY<STRUCT<namespace STRING, identifier_key STRING>>, page_path STRING, utm_source STRING, utm_medium STRING, "
+    "utm_campaign STRING, click_id STRING, channel STRING, campaign_id STRING, campaign_name STRING, ad_group_id STRING, ad_id STRING, "
+    "device_type STRING, country STRING, is_bot BOOLEAN"
+)
+NAMES = [part.split()[0] for part in EVENTS.split(", ") if not part.startswith("identifier_key")]
+MAP = "identifier_key STRING, namespace STRING, person_id STRING, valid_from TIMESTAMP, valid_to TIMESTAMP"
+COOKIE, USER = ("site.anonymous_id", "cookie"), ("site.user_id", "user")
+JAN_5 = dt.datetime(2026, 1, 5)
+
+
+def at(hours=0, minutes=0, seconds=0, day=5):
+    return dt.datetime(2026, 1, day) + dt.timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def view(event_at, **changes):
+    row = dict.fromkeys(NAMES) | dict(
+        event_id=f"{changes.get('identifiers')}{event_at}", event_date=event_at.date(), event_at=event_at, source="site", event_type="page",
+        event_name="page_viewed", identifiers=[COOKIE], page_path="/", channel="Direct", is_bot=False,
+    )  # fmt: skip
+    return row | changes
+
+
+@pytest.fixture
+def sessions_of(spark):
+    def sessions_of(events, first=1, last=31, known=(("cookie", "P"),)):
+        """The sessions of January's days first..last, reading only what the job reads for that range."""
+        opens = dt.date(2026, 1, first) - dt.timedelta(days=JOB.lookback_days)
+        closes = dt.date(2026, 1, last) + dt.timedelta(days=JOB.lookahead_days)
+        read = [tuple(e[n] for n in NAMES) for e in events if opens <= e["event_date"] <= closes]
+        person_map = spark.createDataFrame([(key, "", person, JAN_5, None) for key, person in known], MAP)
+        found = sessionize_events(spark.createDataFrame(read, EVENTS), person_map, rules("journeys")).collect()
+        return sorted((s for s in found if first <= s.session_date.day <= last), key=lambda s: (s.started_at, s.session_id))
+
+    return sessions_of
+
+
+def starts(sessions):
+    return [s.started_at for s in sessions]
+
+
+def test_thirty_minutes_of_silence_do_not_end_a_session_and_a_second_more_does(sessions_of):
+    assert starts(sessions_of([view(at(10)), view(at(10, 30))])) == [at(10)]
+    assert starts(sessions_of([view(at(10)), view(at(10, 30, 1))])) == [at(10), at(10, 30, 1)]
+
+
+def test_midnight_does_not_cut_and_the_session_belongs_to_the_day_it_began(sessions_of):
+    [session] = sessions_of([view(at(23, 50)), view(at(24, 10))])
+    assert (session.session_date, session.ended_at, session.events) == (dt.date(2026, 1, 5), at(24, 10), 2)
+
+
+def test_a_new_campaign_starts_a_session_and_the_same_one_does_not(sessions_of):
+    spring = dict(utm_source="news", utm_medium="email", utm_campaign="spring", channel="Email")
+    events = [view(at(10)), view(at(10, 1), **spring), view(at(10, 2)), view(at(10, 3), **spring), view(at(10, 4), click_id="g1")]
+    found = sessions_of(events)
+    assert [(s.started_at, s.channel, s.utm_campaign, s.events) for s in found] == [
+        (at(10), "Direct", None, 1), (at(10, 1), "Email", "spring", 3), (at(10, 4), "Direct", None, 1),
+    ]  # fmt: skip
+
+
+def test_after_silence_the_same_campaign_starts_again(sessions_of):
+    tagged = dict(utm_source="news", utm_campaign="spring", channel="Email")
+    found = sessions_of([view(at(10), **tagged), view(at(11)), view(at(11, 1), **tagged)])
+    assert [(s.started_at, s.channel) for s in found] == [(at(10), "Email"), (at(11), "Direct"), (at(11, 1), "Email")]
+
+
+def test_a_login_half_way_changes_neither_session_nor_its_id(sessions_of):
+    [before] = sessions_of([view(at(10))])
+    known = (("cookie", "P"), ("user", "Q"))
+    [after] = sessions_of([view(at(10)), view(at(10, 5), identifiers=[USER, COOKIE])], known=known)
+    assert (before.session_id, before.person_id) == (after.session_id, "P")
+    assert (after.person_id, after.client_key, after.client_namespace) == ("Q", "cookie", "site.anonymous_id")
+
+
+def test_what_is_no_visit_is_left_out(sessions_of):
+    household = [("shop.household_id", "h")]
+    events = [view(at(10), event_type="email"), view(at(10), identifiers=household), view(at(10), identifiers=None)]
+    assert sessions_of(events) == []
+
+
+def test_counts_engagement_landing_and_crawlers(sessions_of):
+    bounce = [view(at(10), page_path="/a")]
+    quick = [view(at(12), event_type="track", event_name="cart_added", page_path="/x"), view(at(12, 0, 9), page_path="/b")]
+    bought = [view(at(14), event_type="track", event_name="order_completed")]
+    crawled = [view(at(16), is_bot=True), view(at(16, 0, 1), page_path="/c")]
+    found = sessions_of(bounce + quick + bought + crawled)
+    assert [(s.landing_path, s.events, s.page_views, s.conversions, s.is_engaged, s.is_bot) for s in found] == [
+        ("/a", 1, 1, 0, False, False), ("/b", 2, 1, 0, False, False), (None, 1, 0, 1, True, False), ("/", 2, 2, 0, True, True),
+    ]  # fmt: skip
+
+
+def test_a_client_that_never_falls_silent_is_cut_after_24_hours_then_at_midnights(sessions_of):
+    events = [view(at(0, 7 + 20 * i)) for i in range(24, 24 + 3 * 100)]
+    found = sessions_of(events)
+    assert starts(found) == [at(8, 7), at(32, 7), at(48, 7), at(72, 7), at(96, 7)]
+    assert sum(s.events for s in found) == 300
+
+
+def test_one_day_a_range_and_any_split_give_the_same_sessions(sessions_of):
+    events = [view(at(0, 7 + 20 * i)) for i in range(24, 24 + 3 * 100)]
+    events += [view(at(3, 17 * i, day=6), identifiers=[USER], utm_campaign=f"c{i % 3}", utm_source="x") for i in range(0, 150, 4)]
+    events += [view(at(23, 50), source="app"), view(at(24, 5), source="app"), view(at(24, 50), source="app")]
+    whole = sessions_of(events, 5, 9)
+    assert len(whole) > 40
+    assert [s for day in range(5, 10) for s in sessions_of(events, day, day)] == whole
+    assert sessions_of(events, 5, 6) + sessions_of(events, 7, 9) == whole

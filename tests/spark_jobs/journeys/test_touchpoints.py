@@ -1,0 +1,117 @@
+"""Touchpoints: which contacts count, whose they are, and whether they were allowed."""
+
+import datetime as dt
+
+import pytest
+
+from conf.settings import rules
+from spark_jobs.journeys.touchpoints import collect_touchpoints
+
+SESSIONS = (
+    "session_id STRING, person_id STRING, source STRING, session_date DATE, started_at TIMESTAMP, page_views INT, channel STRING, "
+    "campaign_id STRING, utm_campaign STRING, is_bot BOOLEAN, campaign_name STRING, ad_group_id STRING, ad_id STRING"
+)
+EVENTS = (
+    "event_id STRING, event_at TIMESTAMP, source STRING, event_name STRING, "
+    "identifiers ARRAY<STRUCT<namespace STRING, identifier_key STRING>>, channel STRING, campaign_id STRING, campaign_name STRING, "
+    "utm_campaign STRING, ad_group_id STRING, ad_id STRING, is_bot BOOLEAN"
+)
+CONSENTS = "identifier_key STRING, purpose STRING, valid_from TIMESTAMP, valid_to TIMESTAMP, is_granted BOOLEAN"
+MAP = "identifier_key STRING, namespace STRING, person_id STRING, valid_from TIMESTAMP, valid_to TIMESTAMP"
+NOON = dt.datetime(2026, 1, 5, 12)
+HOUR = dt.timedelta(hours=1)
+
+
+def visit(session_id, channel="Email", page_views=1, started_at=NOON, person="P", bot=False, campaign_id=None, utm_campaign=None):
+    return (
+        session_id,
+        person,
+        "site",
+        started_at.date(),
+        started_at,
+        page_views,
+        channel,
+        campaign_id,
+        utm_campaign,
+        bot,
+        None,
+        None,
+        None,
+    )
+
+
+def event(event_id, name, channel="Direct", key="e", campaign_id=None):
+    return (event_id, NOON, "crm", name, [("email", key)], channel, campaign_id, None, None, None, None, False)
+
+
+def answer(granted, since, until=None, key="e", purpose="marketing"):
+    return (key, purpose, since, until, granted)
+
+
+@pytest.fixture
+def touches_of(spark):
+    def touches_of(sessions=(), events=(), consents=()):
+        found = collect_touchpoints(
+            spark.createDataFrame(list(sessions), SESSIONS),
+            spark.createDataFrame(list(events), EVENTS),
+            spark.createDataFrame(list(consents), CONSENTS),
+            spark.createDataFrame([("e", "email", "P", NOON, None), ("f", "email", "P", NOON, None)], MAP),
+            rules("journeys"),
+        )
+        return sorted(found.collect(), key=lambda t: t.session_id or t.event_id)
+
+    return touches_of
+
+
+def test_visits_count_direct_ones_too_but_not_direct_ones_that_saw_nothing(touches_of):
+    found = touches_of([visit("s1"), visit("s2", "Direct"), visit("s3", "Direct", page_views=0), visit("s4", "Paid Search", page_views=0)])
+    assert [(t.session_id, t.channel, t.interaction, t.event_id) for t in found] == [
+        ("s1", "Email", "visit", None), ("s2", "Direct", "visit", None), ("s4", "Paid Search", "visit", None),
+    ]  # fmt: skip
+
+
+def test_declared_events_count_with_their_person_and_others_do_not(touches_of):
+    events = [
+        event("1", "email_clicked"),
+        event("2", "mailing_sent", campaign_id="26"),
+        event("3", "email_bounced"),
+        event("4", "email_opened", key="?"),
+    ]
+    assert [(t.event_id, t.interaction, t.channel, t.person_id, t.campaign_id, t.touch_date) for t in touches_of(events=events)] == [
+        ("1", "click", "Email", "P", None, NOON.date()),
+        ("2", "mailing", "Direct Mail", "P", "26", NOON.date()),
+        ("4", "open", "Email", None, None, NOON.date()),
+    ]
+
+
+def test_an_events_own_tags_win_over_the_declared_channel(touches_of):
+    found = touches_of(events=[event("1", "ad_clicked", "Paid Social"), event("2", "ad_clicked", "Unassigned")])
+    assert [t.channel for t in found] == ["Paid Social", "Paid Other"]
+
+
+def test_the_tag_names_the_campaign_when_the_platform_does_not(touches_of):
+    found = touches_of([visit("s1", campaign_id="9", utm_campaign="spring"), visit("s2", utm_campaign="spring")])
+    assert [(t.campaign_id, t.campaign_name) for t in found] == [("9", "spring"), ("spring", "spring")]
+
+
+def test_consent_is_the_one_in_force_at_touch_time_half_open(touches_of):
+    visits = [visit("s1", started_at=NOON - HOUR), visit("s2", started_at=NOON), visit("s3", started_at=NOON + HOUR)]
+    consents = [answer(False, NOON, NOON + HOUR), answer(True, NOON + HOUR)]
+    assert [t.has_consent for t in touches_of(visits, consents=consents)] == [True, False, True]
+
+
+def test_one_refusal_of_any_identifier_is_a_refusal_and_another_purpose_is_none(touches_of):
+    both = [answer(True, NOON - HOUR), answer(False, NOON - HOUR, key="f")]
+    assert [t.has_consent for t in touches_of([visit("s1")], consents=both)] == [False]
+    other = [answer(False, NOON - HOUR, purpose="analytics")]
+    assert [t.has_consent for t in touches_of([visit("s1"), visit("s2", person=None)], consents=other)] == [True, True]
+
+
+def test_a_crawlers_visit_is_flagged(touches_of):
+    assert [t.is_bot for t in touches_of([visit("s1", bot=True), visit("s2")])] == [True, False]
+
+
+def test_ids_are_of_the_session_or_the_event_alone(touches_of):
+    one, two = touches_of([visit("x")], [event("x", "email_clicked")])
+    assert one.touchpoint_id != two.touchpoint_id
+    assert {len(t.touchpoint_id) for t in (one, two)} == {32}

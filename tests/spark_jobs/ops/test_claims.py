@@ -1,0 +1,26 @@
+"""Who may write a table."""
+
+import pytest
+
+from spark_jobs.errors import ClaimHeldError
+from spark_jobs.io.lake import Lake
+from spark_jobs.ops.claims import Claims
+
+
+@pytest.fixture
+def lake(spark, tmp_path):
+    return Lake(spark, str(tmp_path / "lake"))
+
+
+def test_a_second_holder_is_refused_until_the_first_gives_back(lake):
+    first = Claims(lake, "run-1")
+    assert first.acquire(["silver.orders/shop", "silver.events/site"])["silver.orders/shop"].generation == 1
+    with pytest.raises(ClaimHeldError, match="being written by run-1"):
+        Claims(lake, "run-2").acquire(["silver.orders/shop"])
+    first.release()
+    assert Claims(lake, "run-2").acquire(["silver.orders/shop"])["silver.orders/shop"].generation == 2
+
+
+def test_a_retry_of_the_same_holder_takes_over_with_a_higher_generation(lake):
+    Claims(lake, "dag/run/task").acquire(["silver.orders/shop"])
+    assert Claims(lake, "dag/run/task").acquire(["silver.orders/shop"])["silver.orders/shop"].generation == 2

@@ -1,0 +1,189 @@
+"""The report page: what it says, that it needs nobody, and that nothing breaks it."""
+
+import datetime as dt
+import re
+import subprocess
+import sys
+from decimal import Decimal
+
+import pytest
+
+from conf.settings import platform
+from spark_jobs.report.page import build_report
+
+NOW = dt.datetime(2026, 5, 3, 12, tzinfo=dt.UTC)
+MAY_1, MAY_2 = dt.date(2026, 5, 1), dt.date(2026, 5, 2)
+
+
+def result(channel, revenue, **changes):
+    """One day of one channel under the linear model, without spend."""
+    row = dict(day=MAY_1, model="linear", channel=channel, conversions=Decimal("2"), revenue_amount=Decimal(revenue), currency="GBP")
+    return row | changes
+
+
+def orders(source, net, **changes):
+    row = dict(
+        day=MAY_1,
+        source=source,
+        currency="GBP",
+        is_sample=False,
+        orders=3,
+        cancelled_orders=0,
+        gross_amount=Decimal(net),
+        net_amount=Decimal(net),
+        refunded_amount=Decimal(0),
+        reporting_amount=Decimal(net),
+        reporting_currency="GBP",
+        orders_without_rate=0,
+        people=2,
+    )
+    return row | changes
+
+
+@pytest.fixture
+def page(lake, tmp_path):
+    """page(): the report of the lake as it is now, as text without tags and as HTML."""
+
+    def build() -> tuple[str, str]:
+        html = build_report(lake, tmp_path / "report.html", platform(), NOW).read_text(encoding="utf-8")
+        visible = re.sub(r"<(style|script)>.*?</\1>", " ", html, flags=re.DOTALL)
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", visible)), html
+
+    return build
+
+
+def test_the_numbers_of_the_tables_are_on_the_page(page, write):
+    write(
+        "gold.channel_daily",
+        [result("Email", "1200.00", spend_amount=Decimal("300.00")), result("Direct", "800.00"), result("Unattributed", "500.00")],
+    )
+    text, _ = page()
+    assert "£2,000 of £2,500 in revenue can be traced to a channel" in text
+    assert "Email earned the most: £1,200, 60% of what could be traced" in text
+    assert "4.0×" in text and "£150" in text
+
+
+def test_a_channel_without_spend_has_no_return_rather_than_zero(page, write):
+    write("gold.channel_daily", [result("Email", "1200.00"), result("Paid Search", "100.00", spend_amount=Decimal("50.00"))])
+    text, _ = page()
+    assert "Email no spend recorded £1,200 – –" in text
+    assert "0.0×" not in text
+
+
+def test_unattributed_revenue_says_why(page, write):
+    write("gold.channel_daily", [result("Email", "75.00"), result("Unattributed", "25.00")])
+    write(
+        "gold.unattributed_daily",
+        [dict(day=MAY_1, model="linear", reason="no_touch", conversions=Decimal(1), revenue_amount=Decimal("25.00"), currency="GBP")],
+    )
+    text, _ = page()
+    assert "25% of revenue is credited to nobody" in text
+    assert "A known person without any marketing contact on record" in text
+
+
+def test_every_model_can_be_chosen_and_one_is_shown(page, write):
+    write("gold.channel_daily", [result("Email", "10.00", model=m) for m in ("first", "linear", "my_own_model")])
+    _, html = page()
+    assert re.findall(r'data-choose="(\w+)" aria-pressed="(\w+)"', html) == [
+        ("first", "false"),
+        ("linear", "true"),
+        ("my_own_model", "false"),
+    ]
+    assert "My own model" in html
+
+
+def test_names_from_outside_are_shown_as_text(page, write):
+    write("gold.channel_daily", [result("<b>Mail</b>", "10.00")])
+    write(
+        "gold.sessions_daily",
+        [
+            dict(
+                day=MAY_1,
+                source="site",
+                channel='"><script>x()</script>',
+                sessions=5,
+                engaged_sessions=1,
+                page_views=9,
+                visitors=4,
+                conversions=0,
+                bot_sessions=0,
+            )
+        ],
+    )
+    row = dict(
+        day=MAY_1,
+        model="linear",
+        channel="Email",
+        campaign_id="c1",
+        campaign_name="<img src=x onerror=alert(1)> & co",
+        conversions=Decimal(1),
+    )
+    write("gold.campaign_daily", [row | dict(revenue_amount=Decimal("5.00"), currency="GBP")])
+    _, html = page()
+    assert "<img" not in html and "<script>x" not in html and "<b>Mail" not in html
+    assert "&lt;img src=x onerror=alert(1)&gt; &amp; co" in html
+
+
+def test_the_page_asks_no_other_host_for_anything(page, write):
+    write("gold.channel_daily", [result("Email", "10.00")])
+    write("gold.orders_daily", [orders("shop", "10.00")])
+    _, html = page()
+    assert not re.search(r"https?://|//cdn|@import|url\(|<link[^>]+href=\"(?!data:)", html)
+    assert len(html) < 1_000_000
+
+
+def test_a_sample_and_a_missing_rate_are_said(page, write):
+    write(
+        "gold.orders_daily",
+        [orders("shop", "100.00"), orders("panel", "70.00", currency="USD", is_sample=True, reporting_amount=None, orders_without_rate=3)],
+    )
+    text, _ = page()
+    assert "panel delivers only a sample of its orders" in text and "partial (sample)" in text
+    assert "3 orders have no exchange rate for the day" in text and "no rate" in text
+    assert "$70" in text
+
+
+def test_days_without_visits_show_as_gaps_and_crawlers_apart(page, write):
+    visits = dict(source="site", channel="Email", sessions=7, engaged_sessions=1, page_views=9, visitors=4, conversions=0, bot_sessions=2)
+    write("gold.sessions_daily", [visits | dict(day=MAY_1), visits | dict(day=dt.date(2026, 5, 3))])
+    text, html = page()
+    assert "4 visits by crawlers are counted apart" in text
+    assert html.count("Email: 7</title>") == 2 and ">2 May</text>" in html
+
+
+def test_people_are_counted_and_nobody_is_named(page, write):
+    person = dict(is_known=True, identifiers=2, merged_people=0, sessions=1, orders=1, currency="GBP", lifecycle="at_risk")
+    write(
+        "gold.people",
+        [person | dict(person_id="secret-person"), person | dict(person_id="p2", is_known=False, identifiers=8, merged_people=1, orders=2)],
+    )
+    text, html = page()
+    assert "2 people, 50% of them known; 50% of buyers bought again" in text
+    assert "1 person turned out to be someone already known and was merged" in text
+    assert "6 or more" in text and "At risk" in text and "secret-person" not in html
+
+
+def test_segments_show_their_size_and_movement(page, write):
+    write(
+        "gold.segments_daily",
+        [dict(day=d, segment="lifecycle_active", members=m, entered=e, left_members=1) for d, m, e in ((MAY_1, 5, 3), (MAY_2, 7, 3))],
+    )
+    text, _ = page()
+    assert "Lifecycle: active is the largest segment, with 7 people" in text
+    assert "6 entered, 2 left" in text
+
+
+def test_a_page_without_any_table_is_still_readable(page):
+    text, html = page()
+    assert "Nothing has been measured yet" in text and "No table has been built yet" in text
+    assert html.count("<section") == html.count("</section>") == 10
+
+
+def test_a_report_is_rewritten_whole_and_leaves_no_other_file(page, tmp_path):
+    page(), page()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["lake", "report.html"]
+
+
+def test_the_report_starts_without_spark():
+    code = "import sys, spark_jobs.report.page; sys.exit('pyspark' in sys.modules or 'delta' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

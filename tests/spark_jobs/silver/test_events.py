@@ -1,0 +1,101 @@
+"""silver.events: rows in, rows out, both written by hand."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+
+from conf.settings import rules
+from spark_jobs.silver.events import COLUMNS, conform_events
+
+NOON = dt.datetime(2026, 1, 5, 12)
+EXTRA = "sent_at TIMESTAMP, original_at TIMESTAMP, user_agent STRING, ip STRING"
+
+
+def event(**changes):
+    """An ordinary page view; a test names only what it is about."""
+    row = dict(
+        client_event_id="e1",
+        event_at=NOON,
+        received_at=NOON,
+        event_type="page",
+        event_name="page_viewed",
+        identifiers=[("shop.user_id", "k1")],
+    )
+    return row | changes
+
+
+@pytest.fixture
+def conformed(mapped, rows_of):
+    def run(*events, existing=(), extra=""):
+        result = conform_events(mapped("silver.events", list(events), extra), rows_of("silver.events", list(existing)), rules("channels"))
+        assert set(COLUMNS) <= set(result.columns) and "ip" not in result.columns and "user_agent" not in result.columns
+        return result.orderBy("_source_row").collect()
+
+    return run
+
+
+def test_a_retry_is_the_same_event_whenever_it_is_sent(conformed):
+    stated = {"original_at": NOON, "sent_at": NOON + dt.timedelta(seconds=5), "received_at": NOON + dt.timedelta(seconds=6)}
+    again = stated | {"sent_at": NOON + dt.timedelta(hours=1), "received_at": NOON + dt.timedelta(hours=1, seconds=1)}
+    first, second = conformed(event(**stated), event(**again), extra=EXTRA)
+    assert first["event_id"] == second["event_id"] and len(first["event_id"]) == 32
+    assert not first["is_conflict"] and first["event_at"] == second["event_at"] == NOON + dt.timedelta(seconds=1)
+
+
+def test_another_body_under_the_same_id_is_a_conflict_on_both(conformed):
+    first, second, other = conformed(event(), event(page_title="Cart"), event(client_event_id="e2"))
+    assert first["event_id"] != second["event_id"]
+    assert [first["is_conflict"], second["is_conflict"], other["is_conflict"]] == [True, True, False]
+
+
+def test_a_body_that_is_stored_already_conflicts_too_and_no_id_never_does(conformed):
+    stored = {"source": "shop", "client_event_id": "e1", "event_id": "0" * 32}
+    found = conformed(event(), event(client_event_id=None), event(client_event_id=None, page_title="x"), existing=[stored])
+    assert [row["is_conflict"] for row in found] == [True, False, False]
+
+
+def test_the_same_id_of_another_source_is_another_event(conformed):
+    first, second = conformed(event(), event(source="crm"))
+    assert first["event_id"] != second["event_id"] and not first["is_conflict"]
+
+
+def test_an_impossible_time_is_the_time_of_receipt_and_is_kept(conformed):
+    past, future, missing = conformed(
+        event(event_at=dt.datetime(1970, 1, 1)), event(event_at=NOON + dt.timedelta(days=2)), event(event_at=None)
+    )
+    assert [r["event_at"] for r in (past, future, missing)] == [NOON] * 3
+    assert [r["original_event_at"] for r in (past, future, missing)] == [dt.datetime(1970, 1, 1), NOON + dt.timedelta(days=2), None]
+    assert past["event_date"] == dt.date(2026, 1, 5)
+
+
+def test_tags_and_path_come_from_the_url_unless_given(conformed):
+    url = "https://s.example/shoes?utm_source=google&utm_medium=cpc&utm_campaign=spring%20sale&email=a%40b.example"
+    read, given, broken = conformed(
+        event(page_url=url), event(page_url=url, utm_source="bing", page_path="/x"), event(page_url="http://[bad?utm_source=%zz")
+    )
+    assert [read[c] for c in ("page_path", "utm_source", "utm_medium", "utm_campaign", "channel")] == [
+        "/shoes",
+        "google",
+        "cpc",
+        "spring sale",
+        "Paid Search",
+    ]
+    assert read["page_url"] == "https://s.example/shoes?utm_source=google&utm_medium=cpc&utm_campaign=spring%20sale"
+    assert (given["utm_source"], given["page_path"], broken["utm_source"]) == ("bing", "/x", None)
+
+
+def test_agent_and_address_become_facts_and_are_dropped(conformed):
+    bot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+    crawler, nobody, stated = conformed(
+        event(user_agent=bot, ip="8.8.8.8"), event(user_agent="-", ip=None), event(user_agent=None, ip="8.8.8.8", country="de"), extra=EXTRA
+    )
+    assert (crawler["is_bot"], crawler["device_type"], crawler["country"]) == (True, "bot", "US")
+    assert (nobody["bot_reason"], stated["is_bot"], stated["country"]) == ("empty_agent", False, "DE")
+
+
+def test_a_malformed_record_passes_through_with_its_reason(conformed):
+    lost = {"_reason": "malformed_json", "_payload": "{", "event_type": None, "event_name": None}
+    good, bad = conformed(event(value_amount=Decimal("9.99"), currency="GBP"), lost)
+    assert (bad["_reason"], bad["_payload"], bad["is_conflict"]) == ("malformed_json", "{", False)
+    assert (good["value_amount"], good["channel"], good["channel_rule"]) == (Decimal("9.99"), "Direct", "1:direct")

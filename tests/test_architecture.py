@@ -1,0 +1,109 @@
+"""The rules of the house, walked over the whole tree: who imports whom, and that every table is told in full."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from conf.settings import REPOSITORY, mapping, source, source_names
+from conf.tables import table, table_names
+from spark_jobs.job import in_order, jobs
+
+FILES = sorted(p for root in ("conf", "connectors", "dags", "spark_jobs") for p in (REPOSITORY / root).rglob("*.py"))
+LIBRARY_HOMES = {
+    "airflow": ("dags/",),
+    "pyspark": ("spark_jobs/",),
+    "delta": ("spark_jobs/",),
+    "great_expectations": ("spark_jobs/quality/",),
+    "requests": ("connectors/",),
+    "yaml": ("conf/settings.py",),
+}
+OURS = {
+    "conf": {"conf"},
+    "connectors": {"connectors", "conf"},
+    "spark_jobs": {"spark_jobs", "conf"},
+    "dags": {"dags", "conf", "connectors"},
+}
+LAYERS = ("silver", "identity", "journeys", "attribution", "segments", "gold")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module}
+    return found
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_libraries_and_folders_are_imported_only_where_they_belong(path):
+    here, modules = name_of(path), imports(path)
+    for library, homes in LIBRARY_HOMES.items():
+        used = {m for m in modules if m.split(".")[0] == library}
+        assert not used or here.startswith(homes), f"{here} imports {used}; {library} belongs in {homes}"
+    top = here.split("/")[0]
+    foreign = {m for m in modules if m.split(".")[0] in OURS} - {m for m in modules if m.split(".")[0] in OURS[top]}
+    assert not foreign, f"{here} imports {foreign}; {top} may import {sorted(OURS[top])}"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if name_of(p).split("/")[1] in LAYERS and name_of(p).startswith("spark_jobs/")], ids=name_of
+)
+def test_a_transform_does_no_io_and_knows_no_other_layer(path):
+    layer = name_of(path).split("/")[1]
+    barred = {f"spark_jobs.{m}" for m in (*LAYERS, "io", "quality", "ops", "bronze", "run") if m != layer}
+    used = {m for m in imports(path) if any(m == b or m.startswith(b + ".") for b in barred)}
+    assert not used, f"{name_of(path)} imports {used}"
+    calls = {n.func.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}
+    actions = calls & {"collect", "toPandas", "save", "saveAsTable", "getOrCreate", "now", "today", "utcnow"}
+    assert not actions, f"{name_of(path)} calls {actions}"
+
+
+DERIVED = [n for n in table_names() if n.split(".")[0] in LAYERS]
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_a_table_has_its_job_and_its_test_under_its_one_name(name):
+    layer, noun = name.split(".")
+    assert name in jobs(), f"spark_jobs/{layer}/{noun}.py has no JOB for {name}"
+    assert jobs()[name].transform.__module__ == f"spark_jobs.{layer}.{noun}"
+    assert (REPOSITORY / "tests" / "spark_jobs" / layer / f"test_{noun}.py").is_file()
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_a_contract_says_its_grain_and_keys(name):
+    contract = table(name)
+    assert contract.grain and contract.columns
+    assert contract.keys or contract.write.mode == "append"
+    assert len({c.id for c in contract.checks}) == len(contract.checks)
+
+
+def test_every_job_has_its_contract_and_reads_only_declared_tables():
+    assert set(jobs()) == set(DERIVED)
+    for name, job in jobs().items():
+        assert set(job.upstream()) <= set(table_names()), f"{name} reads {job.upstream()}"
+
+
+def test_the_tables_can_be_ordered():
+    ordered = in_order(set(jobs()))
+    assert len(ordered) == len(jobs())
+
+
+@pytest.mark.parametrize("name", source_names())
+def test_a_source_s_mapping_names_its_streams_and_real_columns(name):
+    declared, mapped = source(name), mapping(name)
+    looked_up = {s["lookup"]["stream"] for s in mapped["streams"].values() if s.get("lookup")}
+    assert set(mapped["streams"]) | looked_up == set(declared.streams)
+    filled = {t for s in mapped["streams"].values() for t in s["tables"]}
+    assert filled <= set(declared.silver)
+    for stream in mapped["streams"].values():
+        for target, spec in stream["tables"].items():
+            unknown = set(spec["columns"]) - set(table(target).column_names)
+            assert not unknown, f"conf/mappings/{name}.yml: {target} has no columns {unknown}"
