@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,7 +62,9 @@ def open_lake(root: str) -> Any:
 
 def holder() -> str:
     """Who claims tables: the task (the same for each of its tries), else this process."""
-    return os.environ.get("THROUGHLINE_HOLDER") or f"{socket.gethostname()}/{os.getpid()}"
+    from spark_jobs.ops.claims import own_holder
+
+    return os.environ.get("THROUGHLINE_HOLDER") or own_holder()
 
 
 def finish(outcomes: list[dict[str, Any]]) -> None:

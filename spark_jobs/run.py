@@ -23,6 +23,7 @@ from conf.settings import CONF, REPOSITORY, platform, rules, sources_of
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError
 from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.session import materialised
 from spark_jobs.io.mapped import CARRIED, bronze_name, candidates
 from spark_jobs.io.vault import store_identifiers
 from spark_jobs.job import PROVENANCE, Job, in_order, jobs
@@ -232,7 +233,7 @@ class Runner:
         mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
         cached = []
         if mapped:
-            inputs[mapped] = inputs[mapped].persist()
+            inputs[mapped] = materialised(inputs[mapped])
             cached.append(inputs[mapped])
         try:
             result = job.transform(**inputs, **{name: values[name] for name in job.wants()})

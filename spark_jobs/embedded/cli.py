@@ -17,27 +17,27 @@ Once = Annotated[bool, typer.Option("--once", help="end by itself and stop every
 @app.command()
 def demo(once: Once = False) -> None:
     """A small seeded shop through Airflow into the report."""
-    from spark_jobs.embedded.demo import demo as run_demo
+    from spark_jobs.embedded.demo import demo as run
 
-    raise typer.Exit(run_demo(once))
+    raise typer.Exit(run(once))
 
 
 @app.command()
 def real(data: Annotated[Path, typer.Option(help="folder with the real sources' files")], once: Once = False) -> None:
     """The same DAGs on real files."""
     from conf.settings import REPOSITORY
-    from spark_jobs.embedded.demo import real as run_real
+    from spark_jobs.embedded.demo import real as run
 
     os.environ.setdefault("THROUGHLINE_HOME", str(REPOSITORY / ".throughline-real"))
-    raise typer.Exit(run_real(data, once))
+    raise typer.Exit(run(data, once))
 
 
 @app.command()
 def up() -> None:
     """Airflow and the Spark server, nothing else, until Ctrl-C; due days start by themselves."""
-    from spark_jobs.embedded.demo import up as run_up
+    from spark_jobs.embedded.demo import up as run
 
-    raise typer.Exit(run_up())
+    raise typer.Exit(run())
 
 
 @app.command()
@@ -62,6 +62,14 @@ def jars() -> None:
     from spark_jobs.embedded.jars import fetch
 
     fetch()
+
+
+@app.command()
+def register() -> None:
+    """Name the gold tables in the running server's catalog, so that JDBC clients see them as gold.<table>."""
+    from spark_jobs.embedded.maintain import register as run
+
+    run()
 
 
 @app.command()

@@ -42,39 +42,53 @@ class Stage:
 
 def preflight() -> None:
     """Raises ThroughlineError with one sentence per thing that must be mended before anything starts."""
+    if state := services.running_state():
+        raise ThroughlineError(f"services already run for {home()} (process {state['starter_pid']}); stop them with Ctrl-C there, or set another THROUGHLINE_HOME.")
     fatal = [f for f in findings() if f.fix and f.is_fatal]
     if fatal:
         raise ThroughlineError(" ".join(f"{f.name}: {f.seen}; {f.fix}." for f in fatal))
 
 
-def make_world() -> tuple[dt.date, dt.date]:
-    """The sandbox's drop files, made once per home; returns the first and the last day."""
-    note = home() / WORLD_END
+def begin_world() -> tuple[subprocess.Popen[str] | None, dt.date, dt.date]:
+    """Start making the sandbox's drop files, once per home; returns the process, the first and the last day."""
+    note, making = home() / WORLD_END, None
     if note.is_file():
         last = dt.date.fromisoformat(note.read_text(encoding="utf-8").strip())
     else:
         last = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
         words = ["make", "--out", str(home() / "drops"), "--people", str(PEOPLE), "--days", str(DAYS), "--until", str(last), "--seed", str(SEED)]
-        done = subprocess.run([sys.executable, "-m", "connectors", "sandbox", *words], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ThroughlineError(f"the sandbox world could not be made: {done.stderr[-500:]}")
-        note.write_text(str(last), encoding="utf-8")
-    return last - dt.timedelta(days=DAYS - 1), last
+        making = subprocess.Popen(
+            [sys.executable, "-m", "connectors", "sandbox", *words], cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+    return making, last - dt.timedelta(days=DAYS - 1), last
 
 
-def run_demo(once: bool) -> int:
+def finish_world(making: subprocess.Popen[str] | None, last: dt.date) -> None:
+    if making is None:
+        return
+    _, errors = making.communicate()
+    if making.returncode:
+        raise ThroughlineError(f"the sandbox world could not be made: {errors[-500:]}")
+    (home() / WORLD_END).write_text(str(last), encoding="utf-8")
+
+
+def demo(once: bool = False) -> int:
     """`make demo`: the sandbox world from files to report. Returns the exit code."""
     preflight()
     home().mkdir(parents=True, exist_ok=True)
     os.environ.pop("THROUGHLINE_DATA", None)
-    first, last = make_world()
+    making, first, last = begin_world()
     out.print(f"A sandbox shop of {PEOPLE:,} people, {first} to {last}, in {home() / 'drops'}")
-    # the rates come with marketing, and orders want them
-    waves = [[Stage("ingest_sandbox_marketing", first, last)], [Stage(f"ingest_sandbox_{s}", first, last) for s in ("shop", "site")], [Stage(BUILD, first, last)]]
-    return run_stages(waves, once)
+    # the exchange rates come with marketing, and orders want them
+    waves = [[Stage(f"ingest_sandbox_{s}", first, last) for s in ("marketing", "site")], [Stage("ingest_sandbox_shop", first, last)], [Stage(BUILD, first, last)]]
+    try:
+        return run_stages(waves, once, lambda: finish_world(making, last), small=True)
+    finally:
+        if making is not None and making.poll() is None:
+            making.kill()
 
 
-def run_real(data: Path, once: bool) -> int:
+def real(data: Path, once: bool = False) -> int:
     """`make real`: three real sources dropped as files, each in one range run. Returns the exit code."""
     preflight()
     data = data.resolve()
@@ -85,41 +99,55 @@ def run_real(data: Path, once: bool) -> int:
     day = dt.date.fromisoformat
     ingests = [
         Stage("ingest_online_retail", day("2010-12-01"), day("2011-12-09")),
+        # the last evening of 2017 in New York is 2018 in UTC
         Stage("ingest_complete_journey", day("2017-01-01"), day("2018-01-01")),
         Stage("ingest_web_access", day("2015-05-17"), day("2015-05-20")),
     ]
     return run_stages([ingests, [Stage(BUILD, day("2010-12-01"), day("2018-01-01"))]], once)
 
 
-def run_up() -> int:
-    """`make up`: the services alone, until Ctrl-C."""
+def up() -> int:
+    """`make up`: the services alone, until Ctrl-C; due days start by themselves."""
     preflight()
-    with services.session() as (found, said):
-        for sentence in said:
-            out.print(f"[yellow]{sentence}[/]")
-        services.wait_until_healthy(found)
+    with services.running(warn, schedule=True) as found:
+        register(found)
         show_addresses(found)
         wait_for_interrupt()
     return 0
 
 
-def run_stages(waves: Sequence[Sequence[Stage]], once: bool) -> int:
-    """Run the waves one after another, the stages of a wave together; then show what came out."""
+def warn(sentence: str) -> None:
+    out.print(f"[yellow]{sentence}[/]")
+
+
+def register(found: services.Services) -> None:
+    """JDBC clients see the gold tables by name."""
+    env = {**os.environ, "SPARK_REMOTE": f"{found.remote}/;user_id=throughline", services.MARK: found.mark}
+    subprocess.run([sys.executable, "-m", "spark_jobs", "register"], cwd=REPOSITORY, env=env, capture_output=True, check=False)
+
+
+def run_stages(waves: Sequence[Sequence[Stage]], once: bool, prepare: Callable[[], None] = lambda: None, small: bool = False) -> int:
+    """Run the waves one after another, the stages of a wave together; then show what came out. prepare: done before the first wave."""
     clock = time.monotonic()
     before = versions()
-    with services.session() as (found, said):
-        for sentence in said:
-            out.print(f"[yellow]{sentence}[/]")
-        with out.status("starting Airflow and the Spark server"):
-            services.wait_until_healthy(found)
-        out.print(f"services up after {time.monotonic() - clock:.0f} s")
+    out.print("starting Airflow and the Spark server …")
+    with services.running(warn, small=small) as found:
+        parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in found.seconds.items())
+        out.print(f"services up after {time.monotonic() - clock:.0f} s ({parts})")
+        prepare()
         api = AirflowApi(found.airflow_url)
+        api.end_unfinished_runs()
+        # consumers before producers
+        for stage in reversed([stage for wave in waves for stage in wave]):
+            api.wait_for_dag(stage.dag_id)
+            api.unpause(stage.dag_id)
         is_good = all(run_wave(api, wave) for wave in waves)
         seconds = time.monotonic() - clock
         if is_good:
             show_results(versions() == before, seconds)
         show_addresses(found)
-        if not (once or not sys.stdin.isatty()):
+        if not (once or not sys.stdin.isatty() or not sys.stdout.isatty()):
+            register(found)
             out.print("Everything stays up until Ctrl-C.")
             wait_for_interrupt()
     return 0 if is_good else 1
@@ -135,8 +163,6 @@ def run_wave(api: AirflowApi, stages: Sequence[Stage]) -> bool:
     """Trigger the DAGs of one wave and watch them to their end; True when all succeeded."""
     runs = []
     for stage in stages:
-        api.wait_for_dag(stage.dag_id)
-        api.unpause(stage.dag_id)
         runs.append((stage.dag_id, api.trigger(stage.dag_id, {"from": str(stage.first), "to": str(stage.last)})))
     seen: dict[tuple[str, str], str] = {}
     facts: dict[tuple[str, str], str] = {}
@@ -220,8 +246,8 @@ def show_results(nothing_changed: bool, seconds: float) -> None:
     out.print(table)
     people = records(gold, "select count(*) as people, count(*) filter (is_known) as known, sum(identifiers) as identifiers from gold_people")[0]
     out.print(f"people     {people['people']:,}, {people['known']:,} of them known, from {int(people['identifiers'] or 0):,} identifiers")
-    segments = records(gold, "select segment_id, arg_max(members, day) as members from gold_segments_daily group by all order by members desc limit 8")
-    out.print("segments   " + (", ".join(f"{s['segment_id']} {s['members']:,}" for s in segments) or "none"))
+    segments = records(gold, "select segment, arg_max(members, day) as members from gold_segments_daily group by all order by members desc limit 8")
+    out.print("segments   " + (", ".join(f"{s['segment']} {s['members']:,}" for s in segments) or "none"))
     checks = records(gold, "select count(*) as all_checks, count(*) filter (not passed and severity = 'block') as blocked, count(*) filter (not passed and severity <> 'block') as said from ops_quality_results")[0]
     ledger = records(gold, "select count(*) as runs, count(*) filter (not is_closed) as open, sum(quarantined) as quarantined from ops_ledger")[0]
     out.print(f"gates      {checks['all_checks']:,} checks: {checks['blocked']:,} blocked, {checks['said']:,} set rows aside or warned; {ledger['runs'] - ledger['open']:,} of {ledger['runs']:,} ledgers closed")
@@ -230,5 +256,5 @@ def show_results(nothing_changed: bool, seconds: float) -> None:
 
 def show_addresses(found: services.Services) -> None:
     out.print(f"Airflow    {found.airflow_url}")
-    out.print(f"report     {(home() / 'report.html').as_uri()}")
+    out.print(f"report     {(home() / 'report.html').as_uri()}  (in Airflow: {found.airflow_url}/throughline/report)")
     out.print(f"JDBC       {found.jdbc_url}")

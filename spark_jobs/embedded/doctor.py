@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 from rich.console import Console
@@ -15,7 +18,7 @@ from rich.table import Table
 
 from conf.settings import home, platform
 from spark_jobs.embedded.jars import is_right, locked
-from spark_jobs.embedded.services import PREFERRED, is_free, running
+from spark_jobs.embedded.services import PREFERRED_PORTS, is_free, running_state
 
 PAIRS = (("pyspark", "4.2.0"), ("delta-spark", "4.4.0"))
 
@@ -33,7 +36,8 @@ class Finding:
 def java_version() -> str:
     """`java -version`'s version, '' when there is no Java."""
     try:
-        shown = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+        java = Path(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
+        shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     except OSError:
         return ""
     found = re.search(r'version "([^"]+)"', shown)
@@ -64,12 +68,24 @@ def memory_finding(free_gb: float, needed_gb: float) -> Finding:
     return Finding("memory", f"{free_gb:.1f} GB available", "" if free_gb >= needed_gb else f"{needed_gb} GB are needed: stop something, or lower spark_driver_memory and min_memory_gb in conf/platform.yml")
 
 
+def available_memory() -> float:
+    """Bytes that may still be taken: the machine's, or the container's where that is less."""
+    free = psutil.virtual_memory().available
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return float(free)
+
+
 def findings() -> list[Finding]:
     """Everything that is looked at, in order."""
     settings, folder = platform(), home()
     while not folder.exists():
         folder = folder.parent
-    installed = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions() if d.metadata["Name"] and d.metadata["Name"].lower().startswith(("pyspark", "delta-spark"))}
+    installed = {}
+    for name in ("pyspark", "pyspark-client", "delta-spark"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed[name] = importlib.metadata.version(name)
     jars = locked()
     delta = next(j for j in jars if j.artifact.startswith("delta-spark"))
     right = Finding("Python", sys.version.split()[0], "" if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: remove .venv and run `make setup` with it")
@@ -77,11 +93,11 @@ def findings() -> list[Finding]:
     found = [right, java_finding(java_version()), *version_findings(installed, delta.version)]
     found.append(Finding("JARs", f"{len(jars) - len(bad)} of {len(jars)}", f"missing or changed: {', '.join(bad)}: run `make setup`" if bad else ""))
     found.append(disk_finding(shutil.disk_usage(folder).free / 1e9, settings.min_free_disk_gb))
-    found.append(memory_finding(psutil.virtual_memory().available / 1e9, settings.min_memory_gb))
-    up = running()
-    for name, port in PREFERRED.items():
+    found.append(memory_finding(available_memory() / 1e9, settings.min_memory_gb))
+    up = running_state()
+    for port in PREFERRED_PORTS.values():
         taken = not is_free(port)
-        mine = up is not None and port in (up.airflow_port, up.connect_port, up.jdbc_port)
+        mine = up is not None and port in up["ports"].values()
         found.append(Finding(f"port {port}", "ours" if mine else "taken" if taken else "free", "another will be picked and said" if taken and not mine else "", is_fatal=False))
     return found
 

@@ -10,7 +10,6 @@ from conf.tables import table, table_names
 
 # a file may still be read by who opened the table before it was replaced
 KEEP_HOURS = 168
-DATED = ("date", "timestamp")
 
 
 def maintain(root: str = "", today: dt.date | None = None) -> None:
@@ -35,3 +34,15 @@ def maintain(root: str = "", today: dt.date | None = None) -> None:
         print(f"{name}: compacted and vacuumed", flush=True)
         done += 1
     print(json.dumps({"tables": done}), flush=True)
+
+
+def register() -> None:
+    """gold.<table> in the session's catalog for each gold table there is; the embedded catalog lives as long as its server."""
+    from spark_jobs.io.lake import Lake
+    from spark_jobs.io.session import get_session
+
+    lake = Lake(get_session(), platform().lake)
+    lake.spark.sql("CREATE DATABASE IF NOT EXISTS gold").collect()
+    for name in table_names():
+        if name.startswith("gold.") and lake.exists(name):
+            lake.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION '{lake.path(name)}'").collect()

@@ -17,7 +17,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -27,19 +26,22 @@ from typing import Any
 
 import psutil
 
-from conf.settings import CONF, REPOSITORY, home, platform, read_yaml, source_names
+from conf.settings import CONF, REPOSITORY, home, platform, read_yaml
 from spark_jobs.embedded import jars
+from spark_jobs.errors import ThroughlineError
 
 HOST = "127.0.0.1"
 PREFERRED_PORTS = {"airflow": 8080, "connect": 15002, "jdbc": 10000}
 START_TIMEOUT_SECONDS = 180
 STOP_TIMEOUT_SECONDS = 10
+# the quick compiler alone: up in half the CPU time, and many small queries are cheaper; long ones would be slower
+JVM_FOR_SMALL_DATA = " -XX:TieredStopAtLevel=1"
 # set in every process that belongs to one start, so that none is missed when they are stopped
 MARK = "THROUGHLINE_SERVICES_ID"
 BIN = Path(sys.prefix, "bin")
 
 
-class ServiceError(RuntimeError):
+class ServiceError(ThroughlineError):
     """A service did not start; the message names its log and shows its end."""
 
 
@@ -198,7 +200,7 @@ def base_env(mark: str) -> dict[str, str]:
 # --- Spark ----------------------------------------------------------------------------------------------------------------
 
 
-def spark_command(ports: Mapping[str, int]) -> list[str]:
+def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
     """spark-submit of the JDBC server with the Connect plugin: one JVM, which is also the only writer of the local lake."""
     state = home() / "spark"
     listed = [str(jar.path) for jar in jars.locked()]
@@ -211,12 +213,21 @@ def spark_command(ports: Mapping[str, int]) -> list[str]:
         "spark.connect.execute.manager.detachedTimeout": "30s",
         "spark.connect.execute.manager.maintenanceInterval": "5s",
         "spark.connect.execute.reattachable.senderMaxStreamDuration": "20s",
+        # finished work and its plans are kept for a UI that is off; in a small heap they crowd out the running
+        "spark.connect.session.planCache.maxSize": "4",
+        "spark.connect.execute.manager.abandonedTombstonesSize": "20",
+        "spark.connect.ui.retainedSessions": "5",
+        "spark.connect.ui.retainedStatements": "5",
+        "spark.sql.ui.retainedExecutions": "5",
+        "spark.ui.retainedJobs": "20",
+        "spark.ui.retainedStages": "20",
         "spark.hadoop.hive.server2.thrift.bind.host": HOST,
         "spark.hadoop.hive.server2.thrift.port": str(ports["jdbc"]),
-        "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={state}/metastore;create=true",
+        # tables are named by their path; a Hive metastore (Derby) would be asked for each name, and cost seconds at the start
+        "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": str(state / "warehouse"),
         "spark.local.dir": str(state / "tmp"),
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={state} -Djava.io.tmpdir={state}/tmp -Duser.timezone=UTC -XX:+UseParallelGC -XX:-UsePerfData",
+        "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={state}/tmp -Duser.timezone=UTC -XX:+UseParallelGC -XX:-UsePerfData{JVM_FOR_SMALL_DATA if small else ''}",
     }
     command = [str(BIN / "spark-submit"), "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"]
     command += ["--master", f"local[{max(2, os.cpu_count() or 2)}]", "--name", "throughline", "--driver-memory", platform().spark_driver_memory]
@@ -227,7 +238,7 @@ def spark_command(ports: Mapping[str, int]) -> list[str]:
     return [*command, "spark-internal"]
 
 
-def start_spark(ports: Mapping[str, int], env: Mapping[str, str]) -> Service:
+def start_spark(ports: Mapping[str, int], env: Mapping[str, str], small: bool = False) -> Service:
     state = home() / "spark"
     for folder in ("tmp", "warehouse", "conf"):
         (state / folder).mkdir(parents=True, exist_ok=True)
@@ -237,9 +248,8 @@ def start_spark(ports: Mapping[str, int], env: Mapping[str, str]) -> Service:
         "appender.console.layout.pattern = %d{HH:mm:ss.SSS} %p %c{1}: %m%n%ex\n",
         encoding="utf-8",
     )
-    # metastore and thrift warn about each default they take
     own = {"SPARK_LOCAL_IP": HOST, "SPARK_CONF_DIR": str(state / "conf"), "PYSPARK_PYTHON": sys.executable, "SPARK_NO_DAEMONIZE": "1"}
-    return _launch("spark", spark_command(ports), {**env, **own})
+    return _launch("spark", spark_command(ports, small), {**env, **own})
 
 
 def is_listening(port: int) -> bool:
@@ -342,7 +352,7 @@ def _airflow_is_healthy(url: str) -> bool:
 # --- all of them ----------------------------------------------------------------------------------------------------------
 
 
-def start(say: Callable[[str], None], schedule: bool = False, airflow: bool = True) -> Services:
+def start(say: Callable[[str], None], schedule: bool = False, airflow: bool = True, small: bool = False) -> Services:
     """Start everything side by side and wait until it is healthy.
 
     Raises ServiceError when one ends or does not answer in time; nothing is left running then.
@@ -357,7 +367,7 @@ def start(say: Callable[[str], None], schedule: bool = False, airflow: bool = Tr
         env = base_env(mark)
         state = {"starter_pid": me.pid, "starter_created": me.create_time(), "mark": mark, "ports": services.ports, "pids": {}}
         state_file().write_text(json.dumps(state, indent=2), encoding="utf-8")
-        services.running.append(start_spark(services.ports, env))
+        services.running.append(start_spark(services.ports, env, small))
         checks: dict[str, Callable[[], bool]] = {"spark": lambda: all(is_listening(services.ports[p]) for p in ("connect", "jdbc"))}
         if airflow:
             own = airflow_env(services.ports, env, schedule)
@@ -388,7 +398,7 @@ def _wait(services: Services, checks: dict[str, Callable[[], bool]], began: floa
 
 
 @contextlib.contextmanager
-def running(say: Callable[[str], None], schedule: bool = False, airflow: bool = True) -> Iterator[Services]:
+def running(say: Callable[[str], None], schedule: bool = False, airflow: bool = True, small: bool = False) -> Iterator[Services]:
     """The services for a `with` block; whatever ends the block, SIGTERM and Ctrl-C included, stops them."""
 
     def interrupt(number: int, _: object) -> None:
@@ -397,7 +407,7 @@ def running(say: Callable[[str], None], schedule: bool = False, airflow: bool = 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     services = None
     try:
-        services = start(say, schedule, airflow)
+        services = start(say, schedule, airflow, small)
         yield services
     finally:
         for number in before:
@@ -406,8 +416,3 @@ def running(say: Callable[[str], None], schedule: bool = False, airflow: bool = 
             services.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def expected_dags() -> list[str]:
-    """The DAGs that must have been parsed before anything is triggered."""
-    return [*(f"ingest_{name}" for name in source_names()), "build_daily"]

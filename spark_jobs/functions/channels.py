@@ -7,6 +7,7 @@ Source of the rules' order: GA4's "Default channel group" help page, manual traf
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -54,26 +55,22 @@ def kind_of(name: Column, address: Column, kinds: Mapping[str, Any]) -> Column:
     """
     is_host = name.contains(".")
 
-    def listed(value: Column, entries: str) -> Column:
-        branches = F.when(F.lit(False), None)
-        for kind in KINDS:
-            members = [str(h) for h in kinds[kind].get(entries, ()) if "/" not in str(h)]
-            if members:
-                branches = branches.when(value.isin(members), kind)
-        return branches
+    def listed(values: list[Column], entries: str) -> Column:
+        """The kind of the first value that is listed; one map literal, because a chain of IN lists would stand there once per use."""
+        members = {str(h): kind for kind in reversed(KINDS) for h in kinds[kind].get(entries, ()) if "/" not in str(h)}
+        kind_by_name = F.from_json(F.lit(json.dumps(members)), "MAP<STRING, STRING>")
+        found = F.transform(F.array(*values), lambda value: F.try_element_at(kind_by_name, value))
+        return F.get(F.filter(found, lambda kind: kind.isNotNull()), F.lit(0))
 
-    # two steps keep the generated code small: which suffix is listed at all, then of which kind that one is
-    every = [str(h) for kind in KINDS for h in kinds[kind].get("hosts", ()) if "/" not in str(h)]
     tails = [F.substring_index(name, ".", -labels) for labels in range(DEEPEST, 1, -1)]
-    suffix = F.coalesce(*(F.when(tail.isin(every), tail) for tail in tails))
     guesses = F.when(F.lit(False), None)
     for kind in KINDS:
         brands, patterns = kinds[kind].get("brands", ()), kinds[kind].get("patterns", ())
         tests = [rf"(^|\.)({'|'.join(brands)})\.((com?|org|net)\.)?[a-z]{{2,3}}$"] if brands else []
         for test in [*tests, *patterns]:
             guesses = guesses.when(name.rlike(test), kind)
-    by_host = F.coalesce(_kind_of_path(address, kinds), listed(suffix, "hosts"), guesses)
-    found = F.when(is_host, by_host).otherwise(listed(name, "names"))
+    by_host = F.coalesce(_kind_of_path(address, kinds), listed(tails, "hosts"), guesses)
+    found = F.when(is_host, by_host).otherwise(listed([name], "names"))
     return F.nullif(F.when(name.isNotNull(), found), F.lit("none"))
 
 
@@ -115,7 +112,9 @@ def with_traffic(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
         }
     )
     rows = rows.withColumn("_referrer", F.when(~is_own, referrer)).drop("_referrer_address")
-    rows = rows.withColumn("_referrer_kind", kind_of(F.substring_index(F.col("_referrer"), "/", 1), F.col("_referrer"), kinds))
+    # a shuffle between the steps keeps each one's generated code below Java's limit; the rows are few
+    rows = rows.repartition(1).withColumn("_referrer_kind", kind_of(F.substring_index(F.col("_referrer"), "/", 1), F.col("_referrer"), kinds))
+    rows = rows.repartition(1)
     is_manual = F.col("_manual_source").isNotNull() | F.col("_manual_medium").isNotNull()
     click = F.when(F.col("click_id").isNotNull(), F.lower("click_id_type"))
     origin = (
@@ -136,9 +135,32 @@ def with_traffic(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     source = by_origin(F.col("_manual_source"), _implied(click, rules, "source"), F.substring_index("_referrer", "/", 1), "(direct)")
     medium = by_origin(F.col("_manual_medium"), _implied(click, rules, "medium"), F.coalesce(by_kind, F.lit("referral")), "(none)")
     rows = rows.withColumns({"traffic_source": source, "traffic_medium": medium, "traffic_campaign": text_of("utm_campaign")})
+    rows = rows.repartition(1)
     named = F.when(F.col("traffic_origin") != "direct", F.regexp_replace("traffic_source", r"^www\.", ""))
     return rows.withColumn(
         "source_kind", F.when(F.col("traffic_origin") == "referrer", F.col("_referrer_kind")).otherwise(kind_of(named, named, kinds))
+    )
+
+
+TRAFFIC = (
+    "utm_source STRING, utm_medium STRING, utm_campaign STRING, click_id STRING, click_id_type STRING, referrer_url STRING, page_url STRING"
+)
+
+
+def traffic_key() -> Column:
+    """What the rules look at, as JSON text: tags, kind of click id, the referrer's host and first two folders (none when it is an own page)."""
+    own, referrer = host_of(F.col("page_url")), address_of(F.col("referrer_url"))
+    host = F.substring_index(referrer, "/", 1)
+    folder = F.when(~F.coalesce(host == own, F.lit(False)), F.concat(F.lit("//"), F.substring_index(referrer, "/", 3)))
+    has_click = F.col("click_id").isNotNull()
+    return F.to_json(
+        F.struct(
+            *(text_of(name).alias(name) for name in ("utm_source", "utm_medium", "utm_campaign")),
+            F.when(has_click, "1").alias("click_id"),
+            F.when(has_click, F.lower("click_id_type")).alias("click_id_type"),
+            folder.alias("referrer_url"),
+            F.when(folder.isNotNull(), F.concat(F.lit("//"), own)).alias("page_url"),
+        )
     )
 
 
@@ -147,8 +169,13 @@ def with_channel(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
 
     A channel that the source names stands; then the ad platform's own network (column ad_network, if there is one); then event types.
     """
-    rows = with_traffic(events, rules).withColumn("_group", channel_group(rules))
-    judged = F.concat_ws(":", F.coalesce(F.col("_group.number").cast("string"), F.lit("none")), F.col("traffic_origin"))
+    keyed = events.withColumn("_traffic", traffic_key())
+    # the rules are long and the tags few: judged once per distinct value, not per event
+    judged = keyed.select("_traffic").distinct().select("_traffic", F.from_json("_traffic", TRAFFIC).alias("_tags")).select("_traffic", "_tags.*")
+    judged = with_traffic(judged, rules).repartition(1).withColumn("_group", channel_group(rules))
+    number = F.concat_ws(":", F.coalesce(F.col("_group.number").cast("string"), F.lit("none")), F.col("traffic_origin"))
+    judged = judged.select("_traffic", F.col("_group.channel").alias("_judged_channel"), number.alias("_judged_rule"))
+    rows = keyed.join(F.broadcast(judged), on="_traffic", how="left")
     given, network = F.nullif(F.trim("channel"), F.lit("")), F.lit(None).cast("string")
     if "ad_network" in events.columns:
         network = F.when(F.lit(False), None)
@@ -158,9 +185,9 @@ def with_channel(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     for event_type, channel in rules["event_types"].items():
         of_type = of_type.when(F.col("event_type") == event_type, channel)
     before = F.when(given.isNotNull(), "given").when(network.isNotNull(), "network").when(of_type.isNotNull(), "event_type")
-    rows = rows.withColumn("channel_rule", F.coalesce(before, judged))
-    rows = rows.withColumn("channel", F.coalesce(given, network, of_type, F.col("_group.channel")))
-    return rows.drop("_group", *TEMPORARY)
+    rows = rows.withColumn("channel_rule", F.coalesce(before, F.col("_judged_rule")))
+    rows = rows.withColumn("channel", F.coalesce(given, network, of_type, F.col("_judged_channel")))
+    return rows.drop("_traffic", "_judged_channel", "_judged_rule")
 
 
 def scrubbed_url(url: Column, rules: Mapping[str, Any]) -> Column:

@@ -9,11 +9,14 @@ generation, so that a zombie of the earlier try can no longer commit.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import random
+import socket
 import time
 import uuid
 from typing import Any
 
+import psutil
 from pyspark.sql import functions as F
 
 from conf.tables import table
@@ -42,7 +45,7 @@ class Claims:
             version, now = self.lake.version(LOG), _now()
             state = self._state(wanted)
             for name, row in state.items():
-                if row["holder"] != self.holder and row["expires_at"] > now:
+                if row["holder"] != self.holder and row["expires_at"] > now and not is_gone(row["holder"]):
                     raise ClaimHeldError(
                         f"{name} is being written by {row['holder']} (until {row['expires_at']:%H:%M} UTC at the latest); try again when it is done"
                     )
@@ -72,6 +75,17 @@ class Claims:
             now = _now()
             self.lake.append_rows(table(LOG), [(name, generation, self.holder, now, now) for name, generation in self.held.items()])
             self.held = {}
+
+
+def own_holder() -> str:
+    """The name of this process as a holder: host and process id."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+def is_gone(holder: str) -> bool:
+    """Whether the holder was a process of this machine that lives no more."""
+    host, _, pid = holder.rpartition("/")
+    return host == socket.gethostname() and pid.isdigit() and not psutil.pid_exists(int(pid))
 
 
 def _now() -> dt.datetime:

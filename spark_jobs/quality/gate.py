@@ -13,6 +13,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Window as W, functions as F
 
 from conf.tables import Table
+from spark_jobs.io.session import materialised
 
 # restated: a stored row that the batch changes; it is published again, but it is no input
 FATES = ("used", "quarantined", "duplicate", "late", "restated")
@@ -76,7 +77,7 @@ def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: 
         order = [F.asc_nulls_last(c) if dedupe["keep"] == "first" else F.desc_nulls_last(c) for c in dedupe["by"]]
         place = F.row_number().over(W.partitionBy("_fate", *contract.keys).orderBy(*order))
         rows = rows.withColumn("_fate", F.when((F.col("_fate") == "used") & (place > 1), "duplicate").otherwise(F.col("_fate")))
-    rows = rows.persist()
+    rows = materialised(rows)
     warn = {
         c.id: F.sum(F.when((F.col("_fate") == "used") & ~F.coalesce(F.expr(c.expect), F.lit(True)), 1).otherwise(0))
         for c in contract.checks

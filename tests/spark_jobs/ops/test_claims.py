@@ -1,10 +1,12 @@
 """Who may write a table."""
 
+import socket
+
 import pytest
 
 from spark_jobs.errors import ClaimHeldError
 from spark_jobs.io.lake import Lake
-from spark_jobs.ops.claims import Claims
+from spark_jobs.ops.claims import Claims, own_holder
 
 
 @pytest.fixture
@@ -24,3 +26,9 @@ def test_a_second_holder_is_refused_until_the_first_gives_back(lake):
 def test_a_retry_of_the_same_holder_takes_over_with_a_higher_generation(lake):
     Claims(lake, "dag/run/task").acquire(["silver.orders/shop"])
     assert Claims(lake, "dag/run/task").acquire(["silver.orders/shop"])["silver.orders/shop"].generation == 2
+
+
+def test_a_dead_process_of_this_machine_holds_nothing(lake):
+    dead = f"{socket.gethostname()}/{2**22 + 1}"
+    Claims(lake, dead).acquire(["silver.orders/shop"])
+    assert Claims(lake, own_holder()).acquire(["silver.orders/shop"])["silver.orders/shop"].generation == 2

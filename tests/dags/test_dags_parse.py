@@ -1,0 +1,132 @@
+"""Every DAG file parses lightly, says what it does, and renders exactly the commands of the golden files (`make golden` rewrites them)."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.sdk import DAG
+
+from conf.settings import REPOSITORY, source_names
+
+GOLDEN = Path(__file__).parent / "golden"
+FILES = sorted((REPOSITORY / "dags").glob("[!_]*.py"))
+CONTEXT = {"params": {"from": None, "to": None}, "partition_key": "2026-11-10"}
+
+
+@pytest.fixture(scope="module")
+def dags() -> dict[str, DAG]:
+    """Every DAG by its id: all that the files enter."""
+    found: dict[str, DAG] = {}
+    enter = DAG.__enter__
+
+    def note(dag: DAG) -> DAG:
+        found[dag.dag_id] = dag
+        return enter(dag)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DAG, "__enter__", note)
+        for path in FILES:
+            runpy.run_path(str(path))
+    return found
+
+
+def commands(dag: DAG) -> dict[str, list[str]]:
+    """The command of every task for one day, this machine's Python left out."""
+    found = {}
+    for task in dag.tasks:
+        if task.is_mapped:
+            module = "spark_jobs" if task.task_type == "SparkJobOperator" else "connectors"
+            words = [module, *task.partial_kwargs["arguments"]]
+        elif hasattr(task, "arguments"):
+            words = [task.module, *task.arguments]
+        else:
+            continue
+        environment = dag.get_template_env()
+        found[task.task_id] = ["python", "-m", *(environment.from_string(w).render(**CONTEXT) for w in words)]
+    return found
+
+
+def test_every_source_has_its_ingest_dag_and_the_build_is_there(dags):
+    assert {f"ingest_{name}" for name in source_names()} | {"build_daily", "campaign_backfill", "maintain_tables"} == set(dags)
+
+
+def test_every_dag_says_what_it_does_and_who_owns_it(dags):
+    for dag in dags.values():
+        assert "**What**" in dag.doc_md and "**Affects**" in dag.doc_md
+        assert dag.tags and dag.description
+        for task in dag.tasks:
+            assert task.owner not in ("", "airflow"), f"{dag.dag_id}.{task.task_id}"
+
+
+def test_tasks_that_can_pass_are_retried_with_a_growing_pause(dags):
+    for task in dags["build_daily"].tasks:
+        assert task.retries == 2
+        assert task.retry_exponential_backoff
+
+
+def test_attribution_and_segments_run_side_by_side_after_journeys(dags):
+    dag = dags["build_daily"]
+    assert dag.get_task("journeys").downstream_task_ids == {"attribution", "segments"}
+    assert dag.get_task("gold").upstream_task_ids == {"attribution", "segments"}
+
+
+def test_rendered_commands_equal_the_golden_files(dags):
+    rendered = {f"{d.dag_id}.{task}": " ".join(words) + "\n" for d in dags.values() for task, words in commands(d).items()}
+    if os.environ.get("GOLDEN") == "write":
+        for stale in GOLDEN.glob("*.txt"):
+            stale.unlink()
+        for name, text in rendered.items():
+            (GOLDEN / f"{name}.txt").write_text(text, encoding="utf-8")
+    assert rendered == {p.stem: p.read_text(encoding="utf-8") for p in GOLDEN.glob("*.txt")}
+
+
+def test_parsing_imports_neither_spark_nor_great_expectations():
+    code = "import sys, runpy; [runpy.run_path(p) for p in sys.argv[1:]]; sys.exit(bool({'pyspark', 'great_expectations', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code, *map(str, FILES)], cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=False)
+    assert done.returncode == 0
+
+
+def test_a_run_without_a_range_fails_for_good():
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from dags.common.spark import check_range
+
+    check_range(["run", "gold", "--from", "2026-11-10", "--to", "2026-11-10"])
+    for words in (["--from", "", "--to", ""], ["--from", "None", "--to", "None"]):
+        with pytest.raises(AirflowFailException, match="no range"):
+            check_range(words)
+
+
+@pytest.mark.parametrize(("code", "error"), [(3, "AirflowFailException"), (2, "AirflowFailException"), (4, "AirflowException")])
+def test_only_what_can_pass_is_tried_again(code, error, tmp_path, monkeypatch):
+    from dags.common.spark import CommandOperator
+
+    operator = CommandOperator(task_id="t", module="none", arguments=[])
+    monkeypatch.setattr(operator, "command", lambda: [sys.executable, "-c", f"print('why'); raise SystemExit({code})"])
+    monkeypatch.setattr(operator, "environment", lambda context: {})
+    monkeypatch.setattr(operator, "_refresh_report", lambda: None)
+    with pytest.raises(Exception, match="why") as raised:
+        operator.execute({})
+    assert type(raised.value).__name__ == error
+
+
+def test_a_command_s_last_line_is_the_task_s_result(monkeypatch):
+    from dags.common.spark import CommandOperator
+
+    operator = CommandOperator(task_id="t", module="none", arguments=[])
+    monkeypatch.setattr(operator, "command", lambda: [sys.executable, "-c", 'print("working"); print(\'{"rows_in": 3}\')'])
+    monkeypatch.setattr(operator, "environment", lambda context: {})
+    assert operator.execute({}) == {"rows_in": 3}
+
+
+def test_the_same_arguments_go_through_spark_submit(monkeypatch):
+    from dags.common.spark import SparkJobOperator
+
+    monkeypatch.setenv("THROUGHLINE_SUBMIT_MODE", "submit")
+    monkeypatch.setenv("THROUGHLINE_SPARK_MASTER", "spark://127.0.0.1:7077")
+    command = SparkJobOperator(task_id="t", arguments=["run", "gold", "--from", "2026-11-10", "--to", "2026-11-10"]).command()
+    assert command[0].endswith("spark-submit") and command[1:3] == ["--master", "spark://127.0.0.1:7077"]
+    assert command[-7:] == [str(REPOSITORY / "spark_jobs" / "__main__.py"), "run", "gold", "--from", "2026-11-10", "--to", "2026-11-10"]
