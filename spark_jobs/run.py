@@ -133,7 +133,7 @@ class Runner:
         plan: list[tuple[Job, str | None]] = []
         for name in names:
             job, contract = jobs()[name], table(name)
-            if not contract.write.partition_by:
+            if not contract.write.partition_by and not job.is_mapped():
                 plan.append((job, None))
                 continue
             filled = sources_of(name) if job.is_mapped() else self._sources_feeding(job)

@@ -100,7 +100,8 @@ def test_the_tables_can_be_ordered():
 def test_a_source_s_mapping_names_its_streams_and_real_columns(name):
     declared, mapped = source(name), mapping(name)
     looked_up = {s["lookup"]["stream"] for s in mapped["streams"].values() if s.get("lookup")}
-    assert set(mapped["streams"]) | looked_up == set(declared.streams)
+    # a stream may be landed and kept raw, but none can be mapped that is not landed
+    assert set(mapped["streams"]) | looked_up <= set(declared.streams)
     filled = {t for s in mapped["streams"].values() for t in s["tables"]}
     assert filled <= set(declared.silver)
     for stream in mapped["streams"].values():

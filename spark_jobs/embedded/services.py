@@ -213,6 +213,7 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
         "spark.connect.execute.manager.detachedTimeout": "30s",
         "spark.connect.execute.manager.maintenanceInterval": "5s",
         "spark.connect.execute.reattachable.senderMaxStreamDuration": "20s",
+        "spark.connect.grpc.marshallerRecursionLimit": "4096",
         # finished work and its plans are kept for a UI that is off; in a small heap they crowd out the running
         "spark.connect.session.planCache.maxSize": "4",
         "spark.connect.execute.manager.abandonedTombstonesSize": "20",

@@ -37,6 +37,10 @@ def get_session(app: str = "throughline") -> SparkSession:
     """The process's session. Connect and spark-submit set their own master; alone it is local[2]."""
     remote = os.environ.get("SPARK_REMOTE")
     if remote:
+        # a long transform is a deep message, deeper than the protobuf runtime decodes unless it is told
+        from google._upb._message import SetAllowOversizeProtos
+
+        SetAllowOversizeProtos(True)
         spark = SparkSession.builder.remote(remote).getOrCreate()
         for key, value in session_confs().items():
             if not key.startswith(("spark.sql.extensions", "spark.sql.catalog")):
