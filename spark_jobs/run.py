@@ -23,8 +23,8 @@ from conf.settings import CONF, REPOSITORY, platform, rules, sources_of
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError
 from spark_jobs.io.lake import Fence, Lake
-from spark_jobs.io.session import materialised
 from spark_jobs.io.mapped import CARRIED, bronze_name, candidates
+from spark_jobs.io.session import materialised
 from spark_jobs.io.vault import store_identifiers
 from spark_jobs.job import PROVENANCE, Job, in_order, jobs
 from spark_jobs.ops.claims import Claims
@@ -308,9 +308,10 @@ class Runner:
         """Counts of the inputs against the fates; raises LedgerError when rows or sums do not survive."""
         if mapped:
             sums = [c for c in contract.conservation if isinstance(c, str)]
-            total = lambda frame: frame.agg(
-                F.count(F.lit(1)).alias("rows"), *(F.sum(F.col(c).cast("decimal(38,6)")).alias(c) for c in sums)
-            ).first()
+
+            def total(frame: DataFrame) -> Any:
+                return frame.agg(F.count(F.lit(1)).alias("rows"), *(F.sum(F.col(c).cast("decimal(38,6)")).alias(c) for c in sums)).first()
+
             before, after = total(inputs[mapped]), total(judged.rows.where("_fate <> 'restated'"))
             if before != after:
                 raise LedgerError(

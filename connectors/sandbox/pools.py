@@ -1,6 +1,6 @@
 """What the sandbox world is made of: products, campaigns, ways in, browsers, names. Plain lists, in a fixed order."""
 
-# ruff: noqa: E501 (user agents are as long as they are)
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -22,7 +22,10 @@ def label_components(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBat
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    edges = pa.Table.from_batches([b for b in batches if b.num_rows] or [], schema=pa.schema([("a", pa.string()), ("b", pa.string())]))
+    # columns by name: a batch's schema may say `not null` where another's does not
+    shape = pa.schema([("a", pa.string()), ("b", pa.string())])
+    held = [pa.RecordBatch.from_arrays([b.column("a"), b.column("b")], schema=shape) for b in batches if b.num_rows]
+    edges = pa.Table.from_batches(held, schema=shape)
     if edges.num_rows == 0:
         return
     nodes = pc.unique(pa.chunked_array([*edges["a"].chunks, *edges["b"].chunks]))

@@ -40,8 +40,8 @@ def enter_and_leave(profiles: DataFrame, traits: DataFrame, rfm: DataFrame, exis
     is_past: Column = F.coalesce(F.col("_newest") > today, F.lit(False))
     now = current_segments(profiles, traits, rfm, rules, to_date).crossJoin(F.broadcast(newest)).where(~is_past).drop("_newest")
     # what was opened or closed at this very midnight is judged again, so that a repeated run is the same run
-    closed = known.where("_is_past or valid_to < timestamp'{0}'".format(f"{to_date} 00:00:00")).select(*KEY, "valid_from", "valid_to", "entered_because")
-    pending = known.where("not _is_past and (valid_to is null or valid_to >= timestamp'{0}')".format(f"{to_date} 00:00:00"))
+    closed = known.where(f"_is_past or valid_to < timestamp'{to_date} 00:00:00'").select(*KEY, "valid_from", "valid_to", "entered_because")
+    pending = known.where(f"not _is_past and (valid_to is null or valid_to >= timestamp'{to_date} 00:00:00')")
     pending = pending.withColumn("valid_to", F.lit(None).cast("timestamp")).select(*KEY, "valid_from", F.col("entered_because").alias("_because"))
     joined = now.join(pending.where(F.col("valid_from") < today), on=KEY, how="full")
     is_in = F.col("entered_because").isNotNull()
