@@ -3,7 +3,6 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ONCE ?=
 DATA ?= ../shared/data
-QUICK ?=
 TESTS ?=
 
 help: ## this list
@@ -31,9 +30,6 @@ check: setup ## lint, format, types
 golden: setup ## rewrite the golden files from what the DAGs render now
 	@GOLDEN=write $(PYTHON) -m pytest tests/dags
 
-bench-pipeline: setup ## CPU-seconds per stage beside DuckDB and raw Spark; QUICK=1 ends within 5 minutes
-	@$(PYTHON) tests/bench/pipeline.py $(if $(QUICK),--quick)
-
 lock: ## requirements.txt from pyproject.toml
 	@uv pip compile -q --generate-hashes --python-version 3.11 --python-platform linux pyproject.toml -o requirements.txt
 
@@ -46,4 +42,4 @@ doctor: ## Java, ports, disk, memory, versions, with the fix for each
 clean: ## remove what was made (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
-.PHONY: help setup demo real up test check golden bench-pipeline lock status doctor clean
+.PHONY: help setup demo real up test check golden lock status doctor clean
