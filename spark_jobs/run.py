@@ -19,12 +19,13 @@ from typing import Any
 
 from pyspark.sql import DataFrame, functions as F
 
-from conf.settings import CONF, REPOSITORY, platform, rules, sources_of
+from conf.settings import CONF, REPOSITORY, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, candidates
 from spark_jobs.io.session import materialised
+from spark_jobs.io.small import sources_in
 from spark_jobs.io.vault import store_identifiers
 from spark_jobs.job import PROVENANCE, Job, in_order, jobs
 from spark_jobs.ops.claims import Claims
@@ -136,8 +137,7 @@ class Runner:
             if not contract.write.partition_by and not job.is_mapped():
                 plan.append((job, None))
                 continue
-            filled = sources_of(name) if job.is_mapped() else self._sources_feeding(job)
-            plan += [(job, s) for s in filled if only_source in (None, s)]
+            plan += [(job, s) for s in self._sources_feeding(job) if s == only_source or (only_source is None and self._has_rows(job, s))]
         outcomes: list[Outcome] = []
         claims = Claims(self.lake, self.holder)
         fences = claims.acquire([_claim(job.table, source) for job, source in plan])
@@ -152,11 +152,20 @@ class Runner:
         return outcomes
 
     def _sources_feeding(self, job: Job) -> tuple[str, ...]:
-        found: set[str] = set()
+        """The declared sources whose rows reach a partitioned table."""
+        found = set(sources_of(job.table)) if job.is_mapped() else set()
         for upstream in job.upstream():
-            if table(upstream).write.partition_by:
-                found |= set(sources_of(upstream)) or set(self._sources_feeding(jobs()[upstream]))
+            if not job.is_mapped() and table(upstream).write.partition_by:
+                found |= set(self._sources_feeding(jobs()[upstream]))
         return tuple(sorted(found))
+
+    def _has_rows(self, job: Job, source: str) -> bool:
+        """Whether a source ever delivered something to the table or to what it is made of."""
+        if job.is_mapped() and any(self.lake.exists(bronze_name(source, s)) for s in declared_source(source).streams):
+            return True
+        if source in sources_in(self.lake.root, job.table):
+            return True
+        return any(n != job.table and table(n).write.partition_by and self._has_rows(jobs()[n], source) for n in job.upstream())
 
     def _ranges(self, job: Job, source: str | None, days: Range, changed: bool) -> list[Range]:
         """The range asked for, and with `changed` the days that the inputs touched since the last success."""
@@ -226,6 +235,7 @@ class Runner:
         if not self.force and self.recorder.is_done(job.table, source, outcome.signature, self.lake.version(job.table)):
             outcome.status = "skipped"
             return
+        gate.import_early()
         inputs = {arg: self._read(job, spec, source, days) for arg, spec in job.inputs.items()}
         values = {"from_date": days.first, "to_date": days.last, "source": source, "platform": self.platform, "run_id": fence.run_id}
         if job.rules:
@@ -274,7 +284,7 @@ class Runner:
             used = judged.counts["used"]
             self._ledger(job, contract, judged, inputs, mapped, outcome)
             if used or any(c.rows for c in contract.checks):
-                checks += gate.validate(good, contract, used)
+                checks += gate.validate(judged, contract)
             self.recorder.add_checks(fence.run_id, contract.name, checks)
             stopped = [c for c in checks if c.severity == "block" and not c.passed]
             if stopped:

@@ -36,6 +36,12 @@ START_TIMEOUT_SECONDS = 180
 STOP_TIMEOUT_SECONDS = 10
 # the quick compiler alone: up in half the CPU time, and many small queries are cheaper; long ones would be slower
 JVM_FOR_SMALL_DATA = " -XX:TieredStopAtLevel=1"
+# half of the time of a small build went into compiling generated Java that then saw a few thousand rows: interpret instead
+CONFS_FOR_SMALL_DATA = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
 # set in every process that belongs to one start, so that none is missed when they are stopped
 MARK = "THROUGHLINE_SERVICES_ID"
 BIN = Path(sys.prefix, "bin")
@@ -220,6 +226,9 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
         "spark.connect.ui.retainedSessions": "5",
         "spark.connect.ui.retainedStatements": "5",
         "spark.sql.ui.retainedExecutions": "5",
+        # the default of 100 is fewer classes than one build makes; evicted ones are compiled again
+        "spark.sql.codegen.cache.maxEntries": "2000",
+        "spark.sql.artifact.isolation.enabled": "false",
         "spark.ui.retainedJobs": "20",
         "spark.ui.retainedStages": "20",
         "spark.hadoop.hive.server2.thrift.bind.host": HOST,
@@ -230,6 +239,8 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
         "spark.local.dir": str(state / "tmp"),
         "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={state}/tmp -Duser.timezone=UTC -XX:+UseParallelGC -XX:-UsePerfData{JVM_FOR_SMALL_DATA if small else ''}",
     }
+    if small:
+        confs |= CONFS_FOR_SMALL_DATA
     command = [str(BIN / "spark-submit"), "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"]
     command += ["--master", f"local[{max(2, os.cpu_count() or 2)}]", "--name", "throughline", "--driver-memory", platform().spark_driver_memory]
     # in --jars alone, JDBC sessions do not find Delta's catalog class

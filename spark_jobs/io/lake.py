@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, functions as F
 
 from conf.tables import Table, table
@@ -23,16 +21,6 @@ from spark_jobs.functions.hashing import canonical_hash, content_columns, row_ha
 
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
 DELETION_VECTORS = ("identity", "journeys", "attribution")
-
-
-ARROW = {
-    "string": pa.string(),
-    "bigint": pa.int64(),
-    "int": pa.int32(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", "UTC"),
-}
 
 
 @dataclass(frozen=True)
@@ -144,16 +132,6 @@ class Lake:
                 selected.append(F.col(c.name).cast(c.type).alias(c.name))
         rows = rows.select(*selected)
         return rows.where(where) if where else rows
-
-    def append_rows(self, contract: Table, rows: Sequence[tuple[Any, ...]], fence: Fence | None = None) -> None:
-        """A few Python rows (in the contract's column order) to the end of a table, as one file; with a fence, or not at all."""
-        self.create(contract)
-        arrow = pa.table({c.name: pa.array([r[i] for r in rows], ARROW[c.type]) for i, c in enumerate(contract.columns)})
-        frame = self.spark.createDataFrame(arrow).coalesce(1)
-        if fence is None:
-            frame.write.format("delta").mode("append").save(self.path(contract.name))
-        else:
-            self._commit(frame, contract, fence, len(rows), 0, mode="append")
 
     def bounds(self, contract: Table, source: str | None, first: dt.date | None, last: dt.date | None) -> str | None:
         """The literal predicate of the rows that one run of a table may touch; None = all of it."""

@@ -1,7 +1,7 @@
 """ops.claims: who may write which table; the generation of a claim fences off whoever lost it.
 
-The table is a log: a claim's state is its row with the highest (generation, claimed_at). Taking claims is one append whose Delta
-transaction version is the log's own version + 1, so of two runs that read the same state exactly one commits. A claim that is
+The table is a log: a claim's state is its row with the highest (generation, claimed_at). Taking claims is one append that may only be the
+log's very next version, so of two runs that read the same state exactly one commits. A claim that is
 not expired and held by another stops the newcomer; the same holder (a task's retry) takes it over at once, with a higher
 generation, so that a zombie of the earlier try can no longer commit.
 """
@@ -13,15 +13,15 @@ import os
 import random
 import socket
 import time
-import uuid
 from typing import Any
 
 import psutil
-from pyspark.sql import functions as F
+from deltalake import DeltaTable
 
 from conf.tables import table
-from spark_jobs.errors import ClaimHeldError, LostClaimError
+from spark_jobs.errors import ClaimHeldError
 from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.small import OvertakenError, append_rows, opened, rows_as_declared
 
 VALID_FOR = dt.timedelta(minutes=20)
 TRIES = 20
@@ -40,10 +40,9 @@ class Claims:
         wanted = sorted(set(names))
         if not wanted:
             return {}
-        self.lake.create(table(LOG))
         for _ in range(TRIES):
-            version, now = self.lake.version(LOG), _now()
-            state = self._state(wanted)
+            log, now = opened(self.lake.root, table(LOG)), dt.datetime.now(dt.UTC)
+            state = newest_states(log, wanted)
             for name, row in state.items():
                 if row["holder"] != self.holder and row["expires_at"] > now and not is_gone(row["holder"]):
                     raise ClaimHeldError(
@@ -52,29 +51,28 @@ class Claims:
             generations = {name: (state[name]["generation"] if name in state else 0) + 1 for name in wanted}
             rows = [(name, generation, self.holder, now, now + VALID_FOR) for name, generation in generations.items()]
             try:
-                self.lake.append_rows(table(LOG), rows, Fence("claims", version + 1, uuid.uuid4().hex))
-            except LostClaimError:
-                time.sleep(random.uniform(0.1, 0.8))
+                append_rows(log, table(LOG), rows, unless_overtaken=True)
+            except OvertakenError:
+                time.sleep(random.uniform(0.05, 0.4))
                 continue
             self.held = generations
             return {name: Fence(name, generation, "") for name, generation in generations.items()}
         raise ClaimHeldError(f"could not claim {wanted}: other runs were always quicker; try again")
 
-    def _state(self, names: list[str]) -> dict[str, dict[str, Any]]:
-        rows = self.lake.read(LOG).where(F.col("claim").isin(names))
-        newest = (
-            rows.groupBy("claim")
-            .agg(F.max_by(F.struct("generation", "holder", "expires_at"), F.struct("generation", "claimed_at")).alias("s"))
-            .select("claim", "s.*")
-        )
-        return {r["claim"]: {**r.asDict(), "expires_at": r["expires_at"].replace(tzinfo=None)} for r in newest.collect()}
-
     def release(self) -> None:
         """Give the claims back: rows of the same generation that expire now; a claim lost meanwhile has a higher one."""
         if self.held:
-            now = _now()
-            self.lake.append_rows(table(LOG), [(name, generation, self.holder, now, now) for name, generation in self.held.items()])
+            now = dt.datetime.now(dt.UTC)
+            rows = [(name, generation, self.holder, now, now) for name, generation in self.held.items()]
+            append_rows(opened(self.lake.root, table(LOG)), table(LOG), rows)
             self.held = {}
+
+
+def newest_states(log: DeltaTable, names: list[str]) -> dict[str, dict[str, Any]]:
+    """Per claim its row with the highest (generation, claimed_at)."""
+    rows = rows_as_declared(log, table(LOG)).to_pylist()
+    newest = sorted((r for r in rows if r["claim"] in names), key=lambda r: (r["generation"], r["claimed_at"]))
+    return {r["claim"]: r for r in newest}
 
 
 def own_holder() -> str:
@@ -87,6 +85,3 @@ def is_gone(holder: str) -> bool:
     host, _, pid = holder.rpartition("/")
     return host == socket.gethostname() and pid.isdigit() and not psutil.pid_exists(int(pid))
 
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC).replace(tzinfo=None)

@@ -6,10 +6,12 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from conf.tables import table
 from spark_jobs.io.lake import Lake
+from spark_jobs.io.small import append_rows, opened, read_arrow
 
 if TYPE_CHECKING:
     from spark_jobs.quality.gate import CheckResult
@@ -29,9 +31,9 @@ class Recorder:
 
     def prepare(self, names: list[str]) -> None:
         """Read the past successes of the tables once."""
-        if self.lake.exists("ops.runs"):
-            rows = self.lake.read("ops.runs").where(F.col("table_name").isin(sorted(set(names))) & (F.col("status") == "success"))
-            self.past = [r.asDict() for r in rows.orderBy("finished_at").collect()]
+        rows = read_arrow(self.lake.root, "ops.runs")
+        wanted = pc.and_(pc.is_in(rows["table_name"], pa.array(sorted(set(names)), pa.string())), pc.equal(rows["status"], "success"))
+        self.past = rows.filter(wanted).sort_by("finished_at").to_pylist()
 
     def _mine(self, name: str, source: str | None) -> list[dict[str, Any]]:
         return [r for r in self.past if r["table_name"] == name and (r["source"] or "") == (source or "")]
@@ -113,5 +115,5 @@ class Recorder:
             if not rows:
                 continue
             contract = table(name)
-            self.lake.append_rows(contract, [tuple(row.get(c) for c in contract.column_names) for row in rows])
+            append_rows(opened(self.lake.root, contract), contract, [tuple(row.get(c) for c in contract.column_names) for row in rows])
             rows.clear()

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conf.tables import table, table_names
-from spark_jobs.report.tables import connect, open_table, records
+from spark_jobs.io.small import open_table
+from spark_jobs.report.tables import connect, records
 
 # of each table and source the newest run that did the work; its row counts, summed over the sources
 HEALTH = """

@@ -9,7 +9,7 @@ import pytest
 from deltalake import write_deltalake
 
 from conf.tables import table
-from spark_jobs.report.tables import arrow_type
+from spark_jobs.io.small import arrow_type
 
 
 @pytest.fixture

@@ -1,0 +1,100 @@
+"""Small tables without Spark: what a gate, a claim or a report reads and writes in milliseconds, through delta-rs.
+
+The ops tables have this one writer, so that its put-if-absent commits are what orders them on every storage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from conf.tables import Table, table
+
+ARROW_TYPES = {
+    "string": pa.string(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+}
+
+
+class OvertakenError(Exception):
+    """Somebody committed since the table was read."""
+
+
+def arrow_type(spark_type: str) -> pa.DataType:
+    """The Arrow type of a contract's simple Spark type. Raises KeyError on nested types, which gold and ops tables never have."""
+    decimal = re.fullmatch(r"decimal\((\d+),\s*(\d+)\)", spark_type.lower())
+    return pa.decimal128(int(decimal[1]), int(decimal[2])) if decimal else ARROW_TYPES[spark_type.lower()]
+
+
+def arrow_schema(contract: Table) -> pa.Schema:
+    """The contract's columns."""
+    return pa.schema([pa.field(c.name, arrow_type(c.type), nullable=c.nullable) for c in contract.columns])
+
+
+def table_uri(lake: Path | str, name: str) -> str:
+    """Where the table lies; s3a:// is Hadoop's word for what delta-rs calls s3://."""
+    return f"{str(lake).replace('s3a://', 's3://')}/{name.replace('.', '/')}"
+
+
+def open_table(lake: Path | str, name: str) -> DeltaTable | None:
+    """The Delta table, or None when there is none yet."""
+    uri = table_uri(lake, name)
+    return DeltaTable(uri) if DeltaTable.is_deltatable(uri) else None
+
+
+def read_arrow(lake: Path | str, name: str) -> pa.Table:
+    """All rows with exactly the contract's columns; what the table lacks is null, a table that is not there has no rows."""
+    return rows_as_declared(open_table(lake, name), table(name))
+
+
+def rows_as_declared(found: DeltaTable | None, contract: Table) -> pa.Table:
+    """The rows of an opened table, as its contract types them."""
+    schema = pa.schema([pa.field(f.name, f.type) for f in arrow_schema(contract)])
+    if found is None:
+        return schema.empty_table()
+    wanted = set(schema.names)
+    present = [f.name for f in found.schema().fields if f.name in wanted]
+    rows = found.to_pyarrow_table(columns=present)
+    columns = [rows[f.name].cast(f.type) if f.name in present else pa.nulls(rows.num_rows, f.type) for f in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def sources_in(lake: Path | str, name: str) -> set[str]:
+    """The values of the partition column `source` that a table holds."""
+    found = open_table(lake, name)
+    return {p["source"] for p in found.partitions()} if found is not None else set()
+
+
+def opened(lake: Path | str, contract: Table) -> DeltaTable:
+    """The table, made when it is not there."""
+    uri = table_uri(lake, contract.name)
+    if "://" not in uri:
+        Path(uri).mkdir(parents=True, exist_ok=True)
+    return DeltaTable.create(uri, arrow_schema(contract), mode="ignore")
+
+
+def append_rows(found: DeltaTable, contract: Table, rows: Sequence[tuple[Any, ...]], unless_overtaken: bool = False) -> None:
+    """A few rows, in the contract's column order, as one commit.
+
+    unless_overtaken: only as the very next version of the table as it was opened; raises OvertakenError when another was quicker.
+    """
+    schema = arrow_schema(contract)
+    columns = {f.name: pa.array([r[i] for r in rows], f.type) for i, f in enumerate(schema)}
+    commit = CommitProperties(max_commit_retries=0) if unless_overtaken else None
+    try:
+        write_deltalake(found, pa.table(columns, schema=schema), mode="append", commit_properties=commit)
+    except CommitFailedError as error:
+        if unless_overtaken:
+            raise OvertakenError(str(error)) from None
+        raise
