@@ -64,6 +64,7 @@ class Platform:
     reporting_currency: str
     reporting_time_zone: str
     accept_late_days: int
+    max_quarantine_share: float
     lake: str
     landing: str
     submit_mode: str

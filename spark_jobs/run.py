@@ -243,8 +243,10 @@ class Runner:
         mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
         cached = []
         if mapped:
-            inputs[mapped] = materialised(inputs[mapped])
-            cached.append(inputs[mapped])
+            received = materialised(inputs[mapped])
+            cached.append(received)
+            inputs[mapped] = received.where("not _superseded").drop("_superseded")
+            outcome.duplicates = received.where("_superseded").count()
         try:
             result = job.transform(**inputs, **{name: values[name] for name in job.wants()})
             self._publish(job, contract, source, days, fence, outcome, result, inputs, mapped)
@@ -279,7 +281,7 @@ class Runner:
                 batch = batch.where(bound or "true")
         judged = gate.judge(batch, contract, bool(mapped), self.platform.accept_late_days)
         try:
-            checks = gate.row_level_results(judged, contract)
+            checks = gate.row_level_results(judged, contract, self.platform.max_quarantine_share)
             good = judged.rows.where("_fate in ('used', 'restated')").select(*contract.column_names)
             used = judged.counts["used"]
             self._ledger(job, contract, judged, inputs, mapped, outcome)
@@ -327,8 +329,9 @@ class Runner:
                 raise LedgerError(
                     f"{contract.name}: the records hold {before.asDict()}, the candidates {after.asDict()}; rows or sums were lost. Nothing was published."
                 )
-            outcome.rows_in = judged.total - judged.counts["restated"]
-            outcome.rows_used, outcome.duplicates = judged.counts["used"], judged.counts["duplicate"]
+            outcome.rows_in = judged.total - judged.counts["restated"] + outcome.duplicates
+            outcome.rows_used = judged.counts["used"]
+            outcome.duplicates += judged.counts["duplicate"]
             outcome.late, outcome.quarantined = judged.counts["late"], judged.counts["quarantined"]
             return
         own = {arg: frame for arg, frame in inputs.items() if job.inputs[arg] != "self"}
@@ -364,13 +367,11 @@ class Runner:
 
     def _read(self, job: Job, spec: str, source: str | None, days: Range) -> DataFrame:
         if spec.startswith("mapped:"):
-            # a table that is rebuilt whole needs its source's whole history; a report table only the newest attempt of each slice
+            # a table that is rebuilt whole needs its source's whole history
             write = table(job.table).write
             is_whole = write.mode == "replace" and write.date is None
             first, last = (None, None) if is_whole else (days.first, days.last)
-            return candidates(
-                self.lake, source or "", spec.removeprefix("mapped:"), first, last, newest_attempt=write.mode == "replace" and not is_whole
-            )
+            return candidates(self.lake, source or "", spec.removeprefix("mapped:"), first, last)
         name = job.table if spec == "self" else spec.split("@")[0]
         contract = table(name)
         whole = spec == "self" or spec.endswith("@all") or contract.write.date is None

@@ -15,7 +15,7 @@ def spark():
     """A real local Spark with Delta, shared by every test of the run."""
     from spark_jobs.io.session import get_session
 
-    session = get_session("throughline-tests")
+    session = get_session("throughline-tests", small=True)
     yield session
     session.stop()
 

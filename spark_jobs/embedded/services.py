@@ -36,12 +36,6 @@ START_TIMEOUT_SECONDS = 180
 STOP_TIMEOUT_SECONDS = 10
 # the quick compiler alone: up in half the CPU time, and many small queries are cheaper; long ones would be slower
 JVM_FOR_SMALL_DATA = " -XX:TieredStopAtLevel=1"
-# half of the time of a small build went into compiling generated Java that then saw a few thousand rows: interpret instead
-CONFS_FOR_SMALL_DATA = {
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.adaptive.enabled": "false",
-}
 # set in every process that belongs to one start, so that none is missed when they are stopped
 MARK = "THROUGHLINE_SERVICES_ID"
 BIN = Path(sys.prefix, "bin")
@@ -240,7 +234,7 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
         "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={state}/tmp -Duser.timezone=UTC -XX:+UseParallelGC -XX:-UsePerfData{JVM_FOR_SMALL_DATA if small else ''}",
     }
     if small:
-        confs |= CONFS_FOR_SMALL_DATA
+        confs |= {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "small.yml").items()}
     command = [str(BIN / "spark-submit"), "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"]
     command += ["--master", f"local[{max(2, os.cpu_count() or 2)}]", "--name", "throughline", "--driver-memory", platform().spark_driver_memory]
     # in --jars alone, JDBC sessions do not find Delta's catalog class

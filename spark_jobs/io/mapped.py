@@ -94,20 +94,30 @@ def keyed(rows: DataFrame, lake: Lake) -> DataFrame:
     return joined.withColumn("identifiers", keys).drop("_inner_pad", "_outer_pad")
 
 
-def candidates(lake: Lake, source: str, name: str, first: dt.date | None, last: dt.date | None, newest_attempt: bool = False) -> DataFrame:
+def candidates(lake: Lake, source: str, name: str, first: dt.date | None, last: dt.date | None) -> DataFrame:
     """One row per bronze record that the source's mapping routes to table `name`.
 
     Columns: the contract's (typed; NULL where the mapping names none), PROVENANCE, `_extracted_at`, `_slice_id`, `_slice_from`,
-    `_attempt`, the mapping's `extra:` columns, and `_raw_identifiers` for the vault.
-    newest_attempt: of each slice only the last delivery counts, whole (a report that was restated).
+    `_attempt`, the mapping's `extra:` columns, `_raw_identifiers` for the vault, and `_superseded`: the record is of a delivery of its
+    slice that a later one replaced whole (a report restated, a bad file repaired).
     """
     contract, streams = table(name), mapping(source)["streams"]
     frames = [
-        _stream_candidates(lake, source, stream, spec, contract, (first, last), newest_attempt)
+        _stream_candidates(lake, source, stream, spec, contract, (first, last))
         for stream, spec in streams.items()
         if name in spec["tables"]
     ]
     return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), frames)
+
+
+def with_superseded(received: DataFrame) -> DataFrame:
+    """`_superseded`: whether the slice was delivered again since."""
+    latest = received.groupBy("_account", "_slice_id").agg(F.max("_attempt").alias("_last_attempt")).where("_last_attempt > 1")
+    latest = latest.withColumnsRenamed({"_account": "_la", "_slice_id": "_ls"})
+    same = F.col("_account").eqNullSafe(F.col("_la")) & F.col("_slice_id").eqNullSafe(F.col("_ls"))
+    joined = received.join(F.broadcast(latest), same, "left")
+    is_old = F.coalesce(F.col("_attempt") < F.col("_last_attempt"), F.lit(False))
+    return joined.withColumn("_superseded", is_old).drop("_la", "_ls", "_last_attempt")
 
 
 def _stream_candidates(
@@ -117,13 +127,10 @@ def _stream_candidates(
     spec: Mapping[str, Any],
     contract: Any,
     days: tuple[dt.date | None, dt.date | None],
-    newest_attempt: bool,
 ) -> DataFrame:
     target = spec["tables"][contract.name]
     received = read_bronze(lake, source, stream, *days)
-    if newest_attempt:
-        latest = received.groupBy("_account", "_slice_id").agg(F.max("_attempt").alias("_attempt"))
-        received = received.join(F.broadcast(latest), on=["_account", "_slice_id", "_attempt"], how="left_semi")
+    received = with_superseded(received)
     records = parsed(received, spec["record"])
     lookup = spec.get("lookup")
     if lookup:
@@ -162,6 +169,7 @@ def _stream_candidates(
         F.col("payload_bytes").alias("_payload_bytes"),
         F.coalesce(F.col("_reason"), rejected, *misfits).alias("_reason"),
         *CARRIED,
+        "_superseded",
         (raw if raw is not None else empty).alias("_raw_identifiers"),
     )
     if "identifiers" in types or raw is not None:

@@ -33,8 +33,8 @@ def materialised(rows: DataFrame) -> DataFrame:
     return rows.localCheckpoint(eager=True) if is_one_machine else rows.persist()
 
 
-def get_session(app: str = "throughline") -> SparkSession:
-    """The process's session. Connect and spark-submit set their own master; alone it is local[2]."""
+def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
+    """The process's session. Connect and spark-submit set their own master; alone it is local[2]. small: with conf/spark/small.yml."""
     remote = os.environ.get("SPARK_REMOTE")
     if remote:
         # a long transform is a deep message, deeper than the protobuf runtime decodes unless it is told
@@ -51,6 +51,8 @@ def get_session(app: str = "throughline") -> SparkSession:
     builder = SparkSession.builder.appName(app)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     confs = session_confs() if submitted else {**session_confs(), **local_confs()}
+    if small:
+        confs |= {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "small.yml").items()}
     if not submitted:
         paths = [str(p) for p in jars()]
         confs |= {
@@ -59,6 +61,8 @@ def get_session(app: str = "throughline") -> SparkSession:
             "spark.jars": ",".join(paths),
             "spark.driver.extraClassPath": ":".join(paths),
         }
+        if small:
+            confs["spark.driver.extraJavaOptions"] = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
     for key, value in confs.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()

@@ -100,7 +100,6 @@ def replay(
                 "payload": F.lit(text),
                 "payload_bytes": F.lit(None).cast("binary"),
                 "_sha256": F.sha2(F.lit(text), 256),
-                "_attempt": F.col("_attempt") + 1,
             }
         )
         claims = Claims(lake, holder)

@@ -21,6 +21,8 @@ from conf.tables import Table
 from spark_jobs.io.session import materialised
 
 # restated: a stored row that the batch changes; it is published again, but it is no input
+# a share of a handful says nothing
+FEW = 20
 FATES = ("used", "quarantined", "duplicate", "late", "restated")
 
 
@@ -139,9 +141,17 @@ def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: 
     return Judged(rows, counts, reasons_found, measures)
 
 
-def row_level_results(judged: Judged, contract: Table) -> list[CheckResult]:
-    """Results of the checks that set rows aside; one that set aside more than its share blocks."""
+def row_level_results(judged: Judged, contract: Table, max_share: float = 1.0) -> list[CheckResult]:
+    """Results of the checks that set rows aside; one that set aside more than its share blocks, and so do all of them together."""
     results = []
+    aside = judged.counts["quarantined"]
+    if aside:
+        share = aside / judged.total
+        said = ", ".join(f"{reason} {rows:,}" for reason, rows in sorted(judged.reasons.items()))
+        is_bad = aside >= FEW and share > max_share
+        results.append(
+            CheckResult("set_aside_share", "block" if is_bad else "warn", not is_bad, judged.total, aside, f"{share:.2%} of rows set aside: {said}")
+        )
     for check in contract.checks:
         if check.severity == "quarantine" and check.expect:
             failed = judged.reasons.get(check.id, 0)

@@ -1,0 +1,117 @@
+"""Whole lakes of a small sandbox world, built in this process by the engine that the DAGs call."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime as dt
+import gzip
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from conf.settings import REPOSITORY
+from conf.tables import table, table_names
+from spark_jobs.bronze.load import load_source
+from spark_jobs.functions.hashing import canonical_hash
+from spark_jobs.io.lake import Lake
+from spark_jobs.run import Outcome, Range, Runner, select_tables
+
+FIRST, LAST = dt.date(2026, 3, 24), dt.date(2026, 3, 31)
+DAYS = Range(FIRST, LAST)
+SOURCES = ("sandbox_marketing", "sandbox_site", "sandbox_shop")
+SELECTION = ("silver", "identity", "journeys", "attribution", "segments", "gold")
+
+
+@contextlib.contextmanager
+def home_at(path: Path) -> Iterator[None]:
+    """THROUGHLINE_HOME for a block."""
+    before = os.environ.get("THROUGHLINE_HOME")
+    os.environ["THROUGHLINE_HOME"] = str(path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["THROUGHLINE_HOME"]
+        else:
+            os.environ["THROUGHLINE_HOME"] = before
+
+
+def command(home: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """`python -m …` for a home."""
+    env = {**os.environ, "THROUGHLINE_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run([sys.executable, "-m", *words], cwd=REPOSITORY, env=env, check=check, capture_output=True, text=True)
+
+
+def make_drops(home: Path) -> None:
+    words = ["sandbox", "make", "--out", str(home / "drops"), "--people", "150", "--days", "8", "--until", str(LAST), "--seed", "3"]
+    command(home, "connectors", *words)
+
+
+def pull(home: Path) -> None:
+    for source in SOURCES:
+        command(home, "connectors", "pull", source, "--from", str(FIRST), "--to", str(LAST))
+
+
+def load(spark, home: Path) -> Lake:
+    lake = Lake(spark, str(home / "lake"))
+    with home_at(home):
+        for source in SOURCES:
+            load_source(lake, source, "test")
+    return lake
+
+
+def run(lake: Lake, home: Path, selection=SELECTION, days: Range = DAYS, force: bool = False, source: str | None = None) -> list[Outcome]:
+    with home_at(home):
+        return Runner(lake, "test", force=force).run(select_tables(selection), days, source)
+
+
+def build(spark, home: Path, change: Callable[[Path], None] = lambda _: None, key_of: Path | None = None) -> Lake:
+    """A home from drop files to gold. change: what to do to the drops first; key_of: the home whose identifier key it shares."""
+    make_drops(home)
+    change(home / "drops")
+    if key_of is not None:
+        shutil.copytree(key_of / "vault", home / "vault")
+    pull(home)
+    lake = load(spark, home)
+    run(lake, home)
+    return lake
+
+
+def hashes(lake: Lake, layers=("silver", "identity", "journeys", "attribution", "segments", "gold")) -> dict[str, tuple[int, int]]:
+    """Per table its rows and canonical hash."""
+    found = {}
+    for name in table_names():
+        if name.split(".")[0] in layers and lake.exists(name):
+            row = lake.read(name).agg(*canonical_hash(table(name))).first()
+            found[name] = (row["rows"], int(row["hash"]))
+    return found
+
+
+def versions(lake: Lake) -> dict[str, int]:
+    return {name: lake.version(name) for name in table_names() if not name.startswith("ops.")}
+
+
+def shuffle_split_triple(drops: Path) -> None:
+    """The same facts in another order and number: every file shuffled, one day's events thrice, half of another day's in the next file."""
+    chance = random.Random(11)
+    events = sorted((drops / "sandbox_site" / "events").glob("*.jsonl.gz"))
+    lines = {path: gzip.decompress(path.read_bytes()).splitlines() for path in events}
+    lines[events[2]] *= 3
+    half = len(lines[events[4]]) // 2
+    lines[events[5]] += lines[events[4]][:half]
+    lines[events[4]] = lines[events[4]][half:]
+    for path, found in lines.items():
+        chance.shuffle(found)
+        path.write_bytes(gzip.compress(b"\n".join(found) + b"\n"))
+    for path in (drops / "sandbox_shop" / "order_lines").glob("*.csv"):
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        rows *= 2
+        chance.shuffle(rows)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *rows])
