@@ -27,6 +27,9 @@ test: setup ## all tests (TESTS=path for a part)
 check: setup ## lint, format, types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . ; .venv/bin/mypy conf connectors
 
+bench-pipeline: setup ## CPU-seconds per stage beside DuckDB and a raw Spark copy; QUICK=1 ends within 5 minutes
+	@$(PYTHON) -m tests.bench.pipeline
+
 golden: setup ## rewrite the golden files from what the DAGs render now
 	@GOLDEN=write $(PYTHON) -m pytest tests/dags
 
@@ -42,4 +45,4 @@ doctor: ## Java, ports, disk, memory, versions, with the fix for each
 clean: ## remove what was made (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
-.PHONY: help setup demo real up test check golden lock status doctor clean
+.PHONY: help setup demo real up test check bench-pipeline golden lock status doctor clean

@@ -76,9 +76,10 @@ def read_jsonl(lake: Lake, files: list[str]) -> DataFrame:
 
 
 def read_parquet(lake: Lake, manifest: dict[str, Any], file: dict[str, Any]) -> DataFrame:
-    """A Parquet drop, in place: each row as JSON, numbered by its place in the file."""
+    """A Parquet drop, in place: each row as JSON, numbered by its place in the file; a string column `payload` is the record as received."""
     rows = lake.spark.read.parquet(file["path"])
-    payload = F.to_json(
+    has_payload = dict(rows.dtypes).get("payload") == "string"
+    payload = F.col("payload") if has_payload else F.to_json(
         F.struct(*rows.columns),
         {
             "ignoreNullFields": "false",

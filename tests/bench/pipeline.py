@@ -1,0 +1,138 @@
+"""`make bench-pipeline`: CPU-seconds of the whole process tree from Parquet drops to touchpoints, beside DuckDB and a raw Spark copy.
+
+Each stage is one command of the product, in a process of its own. The DuckDB peer does the same shape on the same files: parse the
+payload, type, deduplicate, sessions by a 30-minute gap, last touch of each session's visitor. QUICK=1: 100,000 events only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from conf.settings import REPOSITORY
+from tests.bench.measure import Usage, measure
+
+RECORD = REPOSITORY / "tests" / "bench" / "records" / "pipeline.json"
+LAST = dt.date(2026, 3, 31)
+FIRST = LAST - dt.timedelta(days=29)
+# the sandbox makes about 12.4 events per person in 30 days
+SIZES = {"100 k": 8_000, "1 M": 80_000, "10 M": 800_000}
+STAGES = {
+    "load": ["load", "sandbox_site"],
+    "conform": ["run", "silver.events"],
+    "identity": ["run", "identity"],
+    "journeys": ["run", "journeys.sessions", "journeys.touchpoints"],
+}
+AIM = 6.0
+
+DUCKDB = """
+import duckdb, sys
+c = duckdb.connect(); c.execute("SET threads=2; SET TimeZone='UTC'")
+c.execute(f'''
+create table events as
+  select * from (
+    select payload->>'id' id, try_cast(payload->>'event_at' as timestamptz) at_, try_cast(payload->>'received_at' as timestamptz) received,
+           payload->>'event' name, coalesce(payload->>'user_id', payload->>'anonymous_id') visitor, payload->>'$.page.url' url,
+           lower(payload->>'$.campaign.source') source_, lower(payload->>'$.campaign.medium') medium, payload->>'$.click.type' click,
+           try_cast(payload->>'value' as decimal(18,2)) value_, sha256(payload) body
+    from read_parquet('{sys.argv[1]}/**/*.parquet') where json_valid(payload))
+  where id is not null qualify row_number() over (partition by id, body order by received) = 1;
+create table sessions as
+  select visitor, session, min(at_) began, max(at_) ended, count(*) events, arg_min(source_, at_) source_, arg_min(medium, at_) medium
+  from (select *, sum(is_new) over (partition by visitor order by at_) session
+        from (select *, (coalesce(at_ - lag(at_) over (partition by visitor order by at_) > interval 30 minute, true))::int is_new from events))
+  group by all;
+create table last_touch as
+  select s.*, last_value(source_ ignore nulls) over (partition by visitor order by began) touched from sessions s;
+copy events to '{sys.argv[2]}/events.parquet'; copy sessions to '{sys.argv[2]}/sessions.parquet'; copy last_touch to '{sys.argv[2]}/touch.parquet';
+''')
+print(c.execute('select count(*) from events').fetchone()[0])
+"""
+RAW_SPARK = """
+import sys
+from spark_jobs.io.session import get_session
+spark = get_session('raw')
+spark.read.parquet(*sys.argv[3:]).write.format('delta').save(sys.argv[2])
+"""
+
+
+def spark_work(home: Path) -> dict[str, int]:
+    """Files and bytes of the lake's data."""
+    files = [p for p in (home / "lake").rglob("*.parquet") if "_delta_log" not in p.parts]
+    return {"files": len(files), "bytes": sum(p.stat().st_size for p in files)}
+
+
+def one_size(label: str, people: int, root: Path) -> list[dict[str, object]]:
+    home, drops = root / "home", root / "home" / "drops"
+    env = {"THROUGHLINE_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
+    days = ["--from", str(FIRST), "--to", str(LAST)]
+    words = ["--out", str(drops), "--people", str(people), "--days", "30", "--until", str(LAST), "--events-only", "--parquet"]
+    python = [sys.executable, "-m"]
+    made = measure([*python, "connectors", "sandbox", "make", *words], env, REPOSITORY)
+    events = sum(json.loads(made.output.splitlines()[-1])["records"].values())
+    measure([*python, "connectors", "pull", "sandbox_site", *days], env, REPOSITORY)
+    out = root / "peer"
+    out.mkdir()
+    duck = measure([sys.executable, "-c", DUCKDB, str(drops), str(out)], env, REPOSITORY)
+    files = [str(p) for p in sorted(drops.rglob("*.parquet"))]
+    raw = measure([sys.executable, "-c", RAW_SPARK, "", str(root / "raw"), *files], env, REPOSITORY)
+    rows = [row("make", events, made), row("DuckDB: the same shape", events, duck), row("Spark: read and write", events, raw)]
+    total = {"first": 0.0, "again": 0.0}
+    for turn in total:
+        for stage, command in STAGES.items():
+            used = measure([*python, "spark_jobs", *command, *days], env, REPOSITORY)
+            total[turn] += used.cpu_seconds
+            rows.append(row(stage if turn == "first" else f"{stage}, unchanged", events, used))
+    whole = {**row("whole", events, None), "cpu_seconds": round(total["first"], 1), "peer": "DuckDB", "peer_cpu_seconds": round(duck.cpu_seconds, 1)}
+    rows.append({**whole, "ratio": round(total["first"] / duck.cpu_seconds, 1), "at_most": AIM, **spark_work(home)})
+    again = {**row("whole, unchanged", events, None), "cpu_seconds": round(total["again"], 1), "peer": "first run", "peer_cpu_seconds": round(total["first"], 1)}
+    rows.append({**again, "ratio": round(total["again"] / total["first"], 3), "at_most": 0.05})
+    return rows
+
+
+def row(case: str, size: int, used: Usage | None) -> dict[str, object]:
+    cpu, peak = (round(used.cpu_seconds, 1), round(used.peak_mb)) if used else (None, None)
+    return {"case": case, "size": size, "cpu_seconds": cpu, "peak_mb": peak, "spark_jobs": None, "peer": None, "peer_cpu_seconds": None, "ratio": None, "at_most": None}
+
+
+def main() -> None:
+    wanted = os.environ.get("SIZES", "100 k" if os.environ.get("QUICK") else "100 k,1 M,10 M").split(",")
+    rows: list[dict[str, object]] = []
+    for label in wanted:
+        root = Path(tempfile.mkdtemp(prefix="throughline-bench-"))
+        try:
+            rows += one_size(label, SIZES[label], root)
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+    exponents = {}
+    for case in dict.fromkeys(str(r["case"]) for r in rows):
+        points = [(float(str(r["size"])), float(str(r["cpu_seconds"]))) for r in rows if r["case"] == case and r["cpu_seconds"]]
+        if len(points) > 1:
+            (a, x), (b, y) = points[0], points[-1]
+            exponents[case] = round(math.log(y / x) / math.log(b / a), 2)
+    machine = {"cores": os.cpu_count(), "memory_gb": round(psutil.virtual_memory().total / 1e9), "system": platform.platform()}
+    versions = {name: version(name) for name in ("pyspark", "delta-spark", "duckdb")}
+    record = {"machine": machine, "versions": versions, "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "rows": rows, "exponents": exponents}
+    RECORD.parent.mkdir(parents=True, exist_ok=True)
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    shown = Table("case", "events", "CPU-s", "peak MB", "peer CPU-s", "ratio", "aim")
+    for r in rows:
+        shown.add_row(str(r["case"]), f"{r['size']:,}", *("" if r[k] is None else str(r[k]) for k in ("cpu_seconds", "peak_mb", "peer_cpu_seconds", "ratio", "at_most")))
+    Console().print(shown)
+    Console().print(f"growth exponents {exponents}; record in {RECORD.relative_to(REPOSITORY)}")
+
+
+if __name__ == "__main__":
+    main()
