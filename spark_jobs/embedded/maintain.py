@@ -22,6 +22,10 @@ def maintain(root: str = "", today: dt.date | None = None) -> None:
     for name in table_names():
         if not lake.exists(name):
             continue
+        if name.startswith("ops."):
+            maintain_small(lake.root, name, today)
+            done += 1
+            continue
         contract = table(name)
         types = {c.name: c.type for c in contract.columns}
         column = contract.write.date or next((c for c in ("finished_at", "claimed_at") if c in types), None)
@@ -34,6 +38,21 @@ def maintain(root: str = "", today: dt.date | None = None) -> None:
         print(f"{name}: compacted and vacuumed", flush=True)
         done += 1
     print(json.dumps({"tables": done}), flush=True)
+
+
+def maintain_small(root: str, name: str, today: dt.date) -> None:
+    """The same for an ops table, through its one writer."""
+    from spark_jobs.io.small import open_table
+
+    found, contract = open_table(root, name), table(name)
+    if found is None:
+        return
+    column = next((c for c in ("finished_at", "claimed_at") if c in contract.column_names), None)
+    if contract.retention_days and column:
+        found.delete(f"{column} < arrow_cast('{today - dt.timedelta(days=contract.retention_days)}T00:00:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))')")
+    found.optimize.compact()
+    found.vacuum(KEEP_HOURS, dry_run=False)
+    print(f"{name}: compacted and vacuumed", flush=True)
 
 
 def register() -> None:

@@ -1,0 +1,64 @@
+"""What `make real` leaves, against what is known of the three data sets. Skips when the lake is not there; it takes minutes to build."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from conf.settings import REPOSITORY
+
+LAKE = REPOSITORY / ".throughline-real" / "lake"
+SHOP, GROCER, LOG = "online_retail", "complete_journey", "web_access"
+
+
+def rows(name: str, source: str) -> pl.DataFrame:
+    path: Path = LAKE / name.replace(".", "/")
+    if not (path / "_delta_log").is_dir():
+        pytest.skip(f"no {path}: run `make real DATA=… ONCE=1` first")
+    return pl.read_delta(str(path)).filter(pl.col("source") == source)
+
+
+def test_every_line_is_an_order_line_a_refund_or_set_aside_with_a_reason():
+    lines, refunds, aside = rows("silver.order_lines", SHOP), rows("silver.refunds", SHOP), rows("silver.order_lines__quarantine", SHOP)
+    assert (lines.height, refunds.height, aside.height) == (530_143, 9_288, 2_478)
+    reasons = dict(aside.group_by("_reason").len().iter_rows())
+    assert reasons == {"stock_adjustment": 2_475, "accounting_adjustment": 3}
+
+
+def test_orders_and_the_clean_set():
+    orders = rows("silver.orders", SHOP)
+    assert (orders.height, orders["net_amount"].sum()) == (19_963, Decimal("10655622.48"))
+    clean = orders.filter((pl.col("identifiers").list.len() > 0) & (pl.col("net_amount") > 0))
+    customers = clean.select(pl.col("identifiers").list.first().struct.field("identifier_key")).n_unique()
+    assert (clean.height, customers, clean["net_amount"].sum()) == (18_532, 4_338, Decimal("8911407.90"))
+
+
+def test_refunds_are_matched_to_earlier_orders_or_say_why_not():
+    refunds = rows("silver.refunds", SHOP)
+    assert refunds.filter(pl.col("order_id").is_not_null()).height == 7_147
+    assert refunds.filter(pl.col("order_id").is_null() & pl.col("order_match").is_null()).is_empty()
+
+
+def test_the_grocers_campaigns_mailings_and_baskets():
+    orders = rows("silver.orders", GROCER)
+    assert (orders.height, orders["net_amount"].sum()) == (47_243, Decimal("233935.24"))
+    assert orders["is_sample"].all()
+    assert rows("silver.campaigns", GROCER)["campaign_id"].n_unique() == 27
+    names = dict(rows("silver.events", GROCER).group_by("event_name").len().iter_rows())
+    assert names["coupon_redeemed"] == 2_102
+    assert 6_589 in names.values()
+
+
+def test_the_access_logs_one_malformed_line_is_in_quarantine_with_its_bytes():
+    assert rows("silver.events", LOG).height == 9_999
+    (bad,) = rows("silver.events__quarantine", LOG).to_dicts()
+    assert (bad["_row"], bad["_reason"]) == (8_899, "malformed_line")
+    assert bad["payload"] or bad["payload_bytes"]
+
+
+def test_every_ledger_is_closed():
+    path = LAKE / "ops" / "ledger"
+    if not path.is_dir():
+        pytest.skip("no real lake: run `make real DATA=… ONCE=1` first")
+    assert pl.read_delta(str(path))["is_closed"].all()
