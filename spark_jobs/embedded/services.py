@@ -34,8 +34,6 @@ HOST = "127.0.0.1"
 PREFERRED_PORTS = {"airflow": 8080, "connect": 15002, "jdbc": 10000}
 START_TIMEOUT_SECONDS = 180
 STOP_TIMEOUT_SECONDS = 10
-# the quick compiler alone: up in half the CPU time, and many small queries are cheaper; long ones would be slower
-JVM_FOR_SMALL_DATA = " -XX:TieredStopAtLevel=1"
 # set in every process that belongs to one start, so that none is missed when they are stopped
 MARK = "THROUGHLINE_SERVICES_ID"
 BIN = Path(sys.prefix, "bin")
@@ -231,7 +229,7 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": str(state / "warehouse"),
         "spark.local.dir": str(state / "tmp"),
-        "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={state}/tmp -Duser.timezone=UTC -XX:+UseParallelGC -XX:-UsePerfData{JVM_FOR_SMALL_DATA if small else ''}",
+        "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={state}/tmp -Duser.timezone=UTC -XX:+UseParallelGC -XX:-UsePerfData",
     }
     if small:
         confs |= {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "small.yml").items()}

@@ -61,8 +61,7 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
             "spark.jars": ",".join(paths),
             "spark.driver.extraClassPath": ":".join(paths),
         }
-        if small:
-            confs["spark.driver.extraJavaOptions"] = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
+        confs["spark.driver.extraJavaOptions"] = "-XX:+UseParallelGC -XX:-UsePerfData"
     for key, value in confs.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()

@@ -14,6 +14,8 @@ from spark_jobs.embedded.airflow_api import AirflowApi
 from spark_jobs.io.lake import Lake
 from tests.whole import worlds
 
+# the shared lake is built first where these run alone
+pytestmark = pytest.mark.timeout(1800)
 BUILD = "build_daily"
 SITE = "ingest_sandbox_site"
 

@@ -18,6 +18,8 @@ from spark_jobs.io.lake import Lake
 from tests.whole import worlds
 
 BIN = Path(sys.executable).parent
+# the shared lake is built first where this runs alone
+pytestmark = pytest.mark.timeout(1800)
 
 
 def free_port() -> int:
