@@ -24,6 +24,9 @@ test: setup ## all tests (TESTS=path for a part)
 	@.venv/bin/ruff check .
 	@$(PYTHON) -m pytest $(TESTS)
 
+test-cluster: setup ## the whole selection by spark-submit on a standalone cluster of one master and two workers
+	@CLUSTER=1 $(PYTHON) -m pytest tests/whole/test_cluster.py
+
 check: setup ## lint, format, types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . ; .venv/bin/mypy conf connectors
 
@@ -45,4 +48,4 @@ doctor: ## Java, ports, disk, memory, versions, with the fix for each
 clean: ## remove what was made (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
-.PHONY: help setup demo real up test check bench-pipeline golden lock status doctor clean
+.PHONY: help setup demo real up test test-cluster check bench-pipeline golden lock status doctor clean
