@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, functions as F
+from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.settings import CONF, REPOSITORY, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
@@ -241,15 +241,17 @@ class Runner:
         if job.rules:
             values["rules"] = rules(job.rules)
         mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
-        cached = []
+        cached, records = [], None
         if mapped:
             received = materialised(inputs[mapped])
             cached.append(received)
             inputs[mapped] = received.where("not _superseded").drop("_superseded")
-            outcome.duplicates = received.where("_superseded").count()
+            given = received.groupBy("_superseded").agg(*_sums(contract)).collect()
+            outcome.duplicates = sum(r["rows"] for r in given if r["_superseded"])
+            records = next((r.asDict() for r in given if not r["_superseded"]), None)
         try:
             result = job.transform(**inputs, **{name: values[name] for name in job.wants()})
-            self._publish(job, contract, source, days, fence, outcome, result, inputs, mapped)
+            self._publish(job, contract, source, days, fence, outcome, result, inputs, mapped, records)
         finally:
             for frame in cached:
                 frame.unpersist()
@@ -265,6 +267,7 @@ class Runner:
         result: DataFrame,
         inputs: Mapping[str, DataFrame],
         mapped: str | None,
+        records: dict[str, Any] | None,
     ) -> None:
         typed = [F.col(c.name).cast(c.type).alias(c.name) for c in contract.columns if c.name in result.columns]
         absent = [c.name for c in contract.columns if c.name not in result.columns]
@@ -284,7 +287,7 @@ class Runner:
             checks = gate.row_level_results(judged, contract, self.platform.max_quarantine_share)
             good = judged.rows.where("_fate in ('used', 'restated')").select(*contract.column_names)
             used = judged.counts["used"]
-            self._ledger(job, contract, judged, inputs, mapped, outcome)
+            self._ledger(job, contract, judged, inputs, mapped, records, outcome)
             if used or any(c.rows for c in contract.checks):
                 checks += gate.validate(judged, contract)
             self.recorder.add_checks(fence.run_id, contract.name, checks)
@@ -315,19 +318,25 @@ class Runner:
             judged.rows.unpersist()
 
     def _ledger(
-        self, job: Job, contract: Table, judged: gate.Judged, inputs: Mapping[str, DataFrame], mapped: str | None, outcome: Outcome
+        self,
+        job: Job,
+        contract: Table,
+        judged: gate.Judged,
+        inputs: Mapping[str, DataFrame],
+        mapped: str | None,
+        records: Mapping[str, Any] | None,
+        outcome: Outcome,
     ) -> None:
         """Counts of the inputs against the fates; raises LedgerError when rows or sums do not survive."""
         if mapped:
-            sums = [c for c in contract.conservation if isinstance(c, str)]
-
-            def total(frame: DataFrame) -> Any:
-                return frame.agg(F.count(F.lit(1)).alias("rows"), *(F.sum(F.col(c).cast("decimal(38,6)")).alias(c) for c in sums)).first()
-
-            before, after = total(inputs[mapped]), total(judged.rows.where("_fate <> 'restated'"))
-            if before != after:
+            sums = _sums(contract)
+            kept = {"rows": judged.total - judged.counts["restated"]}
+            if len(sums) > 1:
+                kept = judged.rows.where("_fate <> 'restated'").agg(*sums).first().asDict()  # type: ignore[union-attr]
+            given = {k: v for k, v in (records or {"rows": 0}).items() if k != "_superseded"}
+            if given != kept and (given["rows"] or kept["rows"]):
                 raise LedgerError(
-                    f"{contract.name}: the records hold {before.asDict()}, the candidates {after.asDict()}; rows or sums were lost. Nothing was published."
+                    f"{contract.name}: the records hold {given}, the candidates {kept}; rows or sums were lost. Nothing was published."
                 )
             outcome.rows_in = judged.total - judged.counts["restated"] + outcome.duplicates
             outcome.rows_used = judged.counts["used"]
@@ -389,6 +398,12 @@ class Runner:
                     named = [stream, *([spec["lookup"]["stream"]] if spec.get("lookup") else [])]
                     versions |= {bronze_name(source, s): self.lake.version(bronze_name(source, s)) for s in named}
         return versions
+
+
+def _sums(contract: Table) -> list[Column]:
+    """Aggregates that must survive a mapped table's transform: its rows, and the sums it conserves."""
+    kept = [F.sum(F.col(c).cast("decimal(38,6)")).alias(c) for c in contract.conservation if isinstance(c, str)]
+    return [F.count(F.lit(1)).alias("rows"), *kept]
 
 
 def _claim(name: str, source: str | None) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, functions as F
@@ -19,6 +21,7 @@ from conf.tables import Field, Table, Write
 from spark_jobs.errors import GateError
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import BRONZE, bronze_name
+from spark_jobs.io.small import open_table
 from spark_jobs.ops.claims import Claims
 from spark_jobs.ops.record import Recorder
 
@@ -49,18 +52,21 @@ class Loaded:
     known_files: int
 
 
-def manifests(lake: Lake, source: str, stream: str) -> list[dict[str, Any]]:
+def manifests(source: str, stream: str) -> list[dict[str, Any]]:
     """Every complete manifest of a stream, in order of slice and attempt."""
-    root = f"{platform().landing}/{source}/{stream}"
-    try:
-        texts = lake.spark.read.text(root, wholetext=True, recursiveFileLookup=True, pathGlobFilter="manifest.json")
-        found = [json.loads(r["value"]) for r in texts.collect()]
-    except Exception as error:
-        if "PATH_NOT_FOUND" in str(error):
-            return []
-        raise
+    root = Path(platform().landing, source, stream)
+    found = [json.loads(path.read_bytes()) for path in root.rglob("manifest.json")]
     complete = [m for m in found if m.get("slice_complete", True)]
     return sorted(complete, key=lambda m: (m["slice_id"], m["attempt"]))
+
+
+def files_in(lake: Lake, name: str) -> dict[str, int]:
+    """The landing files that a bronze table holds, with their numbers of records; read without Spark."""
+    found = open_table(lake.root, name)
+    if found is None:
+        return {}
+    files = found.to_pyarrow_dataset().to_table(columns=["_file"]).column("_file").combine_chunks()
+    return {pair["values"]: pair["counts"] for pair in files.value_counts().to_pylist()}
 
 
 def enveloped(rows: DataFrame) -> DataFrame:
@@ -112,19 +118,17 @@ def read_parquet(lake: Lake, manifest: dict[str, Any], file: dict[str, Any]) -> 
 def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
     """Append what was landed and is not yet in bronze. Raises GateError when a file does not hold what its manifest says."""
     contract = bronze_table(source, stream)
-    found = manifests(lake, source, stream)
-    if not found:
-        return Loaded(contract.name, 0, 0, 0)
-    lake.create(contract)
-    if declared_source(source).kind == "event_log" and all(m["format"] == "jsonl" for m in found):
-        return _stream_events(lake, contract, found, fence)
-    known = set()
-    if lake.version(contract.name) > 0:
-        known = {r[0] for r in lake.spark.read.format("delta").load(lake.path(contract.name)).select("_file").distinct().collect()}
+    found = manifests(source, stream)
+    known = files_in(lake, contract.name) if found else {}
     fresh = [(m, f) for m in found for f in m["files"] if f["path"] not in known]
     promised = sum(f["records"] for _, f in fresh)
     if not fresh:
         return Loaded(contract.name, 0, 0, len(known))
+    lake.create(contract)
+    if declared_source(source).kind == "event_log" and all(m["format"] == "jsonl" for m in found):
+        _stream_events(lake, contract, found, fence)
+        _refuse_cut_files(contract.name, fresh, files_in(lake, contract.name), "the file's records before the cut are in the table")
+        return Loaded(contract.name, promised, promised, len(known))
     jsonl = [f["path"] for m, f in fresh if m["format"] == "jsonl"]
     frames = ([read_jsonl(lake, jsonl)] if jsonl else []) + [read_parquet(lake, m, f) for m, f in fresh if m["format"] == "parquet"]
     rows = frames[0]
@@ -133,25 +137,26 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
     rows = rows.persist()
     try:
         counted = {r["_file"]: r["count"] for r in rows.groupBy("_file").count().collect()}
-        wrong = [
-            f"{f['path']}: manifest says {f['records']}, file holds {counted.get(f['path'], 0)}"
-            for _, f in fresh
-            if counted.get(f["path"], 0) != f["records"]
-        ]
-        if wrong:
-            raise GateError(
-                f"{contract.name}: {len(wrong)} landing file(s) were changed or cut: {'; '.join(wrong[:3])}. Pull the slice again; nothing was loaded."
-            )
-        lake.publish(rows, contract, None, dt.date.min, dt.date.max, fence)
+        _refuse_cut_files(contract.name, fresh, counted, "nothing was loaded")
+        lake.append(rows, contract, promised, fence)
     finally:
         rows.unpersist()
     return Loaded(contract.name, promised, promised, len(known))
 
 
-def _stream_events(lake: Lake, contract: Table, found: list[dict[str, Any]], fence: Fence) -> Loaded:
+def _refuse_cut_files(name: str, fresh: list[tuple[dict[str, Any], dict[str, Any]]], counted: Mapping[str, int], what: str) -> None:
+    wrong = [
+        f"{f['path']}: manifest says {f['records']}, file holds {counted.get(f['path'], 0)}"
+        for _, f in fresh
+        if counted.get(f["path"], 0) != f["records"]
+    ]
+    if wrong:
+        raise GateError(f"{name}: {len(wrong)} landing file(s) were changed or cut: {'; '.join(wrong[:3])}. Pull the slice again; {what}.")
+
+
+def _stream_events(lake: Lake, contract: Table, found: list[dict[str, Any]], fence: Fence) -> None:
     """The event log through Structured Streaming; the Delta sink and the checkpoint make each file count once."""
     source, stream = contract.name.removeprefix("bronze.").split("__", 1)
-    before = lake.spark.read.format("delta").load(lake.path(contract.name)).count()
     # a part without a manifest is of a pull that died: its retry lands under a new attempt, so the part is never wanted
     named = [f["path"] for m in found for f in m["files"]]
     landed = (
@@ -171,13 +176,6 @@ def _stream_events(lake: Lake, contract: Table, found: list[dict[str, Any]], fen
         .start(lake.path(contract.name))
     )
     query.awaitTermination()
-    after = lake.spark.read.format("delta").load(lake.path(contract.name)).count()
-    promised = sum(f["records"] for m in found for f in m["files"])
-    if after < promised:
-        raise GateError(
-            f"{contract.name}: the manifests name {promised} records, the table holds {after}; a landing file was cut. Pull the slice again."
-        )
-    return Loaded(contract.name, after - before, after - before, 0)
 
 
 def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:

@@ -23,7 +23,8 @@ from spark_jobs.embedded.doctor import findings
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.report.tables import connect, records
 
-out = Console(soft_wrap=True, highlight=False)
+# piped output has no width of its own: wide enough for the tables
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 132)
 BUILD = "build_daily"
 PEOPLE, DAYS, SEED = 2_000, 30, 7
 # every home has its own last day of the sandbox world, kept from its first demo on

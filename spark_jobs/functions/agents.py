@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 from pyspark.sql import DataFrame, functions as F
 
+from spark_jobs.io.session import materialised
+
 FACTS = "kind STRING, value STRING, device_type STRING, os STRING, browser STRING, is_bot BOOLEAN, bot_reason STRING, country STRING"
 AGENT_FACTS = ("device_type", "os", "browser", "is_bot", "bot_reason")
 
@@ -108,7 +110,7 @@ def with_agent_facts(rows: DataFrame, agent: str | None, address: str | None) ->
         values = (
             rows.select(F.explode(F.array(*held)).alias("held")).select("held.kind", "held.value").where("value is not null").distinct()
         )
-        facts = values.mapInArrow(describe_values, FACTS)
+        facts = materialised(values.mapInArrow(describe_values, FACTS))
     if agent:
         agents = facts.where("kind = 'agent'").select(F.col("value").alias(agent), *(F.col(c).alias(f"agent_{c}") for c in AGENT_FACTS))
         rows = rows.join(F.broadcast(agents), on=agent, how="left")
@@ -116,5 +118,5 @@ def with_agent_facts(rows: DataFrame, agent: str | None, address: str | None) ->
         rows = rows.withColumns({f"agent_{c}": F.lit(None).cast("boolean" if c == "is_bot" else "string") for c in AGENT_FACTS})
     if address:
         countries = facts.where("kind = 'address'").select(F.col("value").alias(address), F.col("country").alias("address_country"))
-        return rows.join(countries, on=address, how="left")
+        return rows.join(F.broadcast(countries), on=address, how="left")
     return rows.withColumn("address_country", F.lit(None).cast("string"))

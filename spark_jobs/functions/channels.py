@@ -14,6 +14,8 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, functions as F
 
+from spark_jobs.io.session import materialised
+
 KINDS = ("none", "ai", "email", "search", "social", "video", "shopping")
 DEEPEST = 5
 TEMPORARY = ("_manual_source", "_manual_medium", "_referrer", "_referrer_kind", "traffic_source", "traffic_medium", "traffic_campaign",
@@ -147,9 +149,11 @@ TRAFFIC = (
 )
 
 
-def traffic_key() -> Column:
-    """What the rules look at, as JSON text: tags, kind of click id, the referrer's host and first two folders (none when it is an own page)."""
-    own, referrer = host_of(F.col("page_url")), address_of(F.col("referrer_url"))
+def traffic_key(own: Column, referrer: Column) -> Column:
+    """What the rules look at, as JSON text: tags, kind of click id, the referrer's host and first two folders (none when it is an own page).
+
+    own: host of the page. referrer: host and path of the referrer.
+    """
     host = F.substring_index(referrer, "/", 1)
     folder = F.when(~F.coalesce(host == own, F.lit(False)), F.concat(F.lit("//"), F.substring_index(referrer, "/", 3)))
     has_click = F.col("click_id").isNotNull()
@@ -169,13 +173,14 @@ def with_channel(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
 
     A channel that the source names stands; then the ad platform's own network (column ad_network, if there is one); then event types.
     """
-    keyed = events.withColumn("_traffic", traffic_key())
+    hosts = events.withColumns({"_own": host_of(F.col("page_url")), "_referrer": address_of(F.col("referrer_url"))})
+    keyed = hosts.withColumn("_traffic", traffic_key(F.col("_own"), F.col("_referrer"))).drop("_own", "_referrer")
     # the rules are long and the tags few: judged once per distinct value, not per event
     judged = keyed.select("_traffic").distinct().select("_traffic", F.from_json("_traffic", TRAFFIC).alias("_tags")).select("_traffic", "_tags.*")
     judged = with_traffic(judged, rules).repartition(1).withColumn("_group", channel_group(rules))
     number = F.concat_ws(":", F.coalesce(F.col("_group.number").cast("string"), F.lit("none")), F.col("traffic_origin"))
     judged = judged.select("_traffic", F.col("_group.channel").alias("_judged_channel"), number.alias("_judged_rule"))
-    rows = keyed.join(F.broadcast(judged), on="_traffic", how="left")
+    rows = keyed.join(F.broadcast(materialised(judged)), on="_traffic", how="left")
     given, network = F.nullif(F.trim("channel"), F.lit("")), F.lit(None).cast("string")
     if "ad_network" in events.columns:
         network = F.when(F.lit(False), None)

@@ -148,10 +148,14 @@ class Lake:
         if contract.write.mode == "merge":
             return self._merge(batch, contract, source, fence)
         if contract.write.mode == "append":
-            return self._commit(batch, contract, fence, batch.count(), 0, mode="append")
+            return self.append(batch, contract, batch.count(), fence)
         is_dated = contract.write.mode == "replace" and contract.write.date is not None
         predicate = self.bounds(contract, source, first, last) if contract.write.mode == "replace" else None
         return self._replace(batch, contract, predicate, contract.write.date if is_dated else None, fence)
+
+    def append(self, batch: DataFrame, contract: Table, rows: int, fence: Fence) -> Published:
+        """Rows, counted already, added as they are."""
+        return self._commit(batch, contract, fence, rows, 0, mode="append")
 
     def _replace(self, batch: DataFrame, contract: Table, predicate: str | None, date: str | None, fence: Fence) -> Published:
         group = F.col(date) if date else F.lit("all")

@@ -15,14 +15,16 @@ from functools import cache
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import Column, DataFrame, Window as W, functions as F
+from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.tables import Table
 from spark_jobs.io.session import materialised
 
-# restated: a stored row that the batch changes; it is published again, but it is no input
 # a share of a handful says nothing
 FEW = 20
+# as many keys fit into every executor's memory
+FEW_COPIES = 1_000_000
+# restated: a stored row that the batch changes; it is published again, but it is no input
 FATES = ("used", "quarantined", "duplicate", "late", "restated")
 
 
@@ -118,12 +120,9 @@ def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: 
     if "_restated" in batch.columns:
         fate = F.when(F.coalesce("_restated", F.lit(False)), "restated").otherwise(fate)
     rows = rows.withColumn("_fate", fate)
-    dedupe = contract.write.dedupe
-    if dedupe:
-        order = [F.asc_nulls_last(c) if dedupe["keep"] == "first" else F.desc_nulls_last(c) for c in dedupe["by"]]
-        place = F.row_number().over(W.partitionBy("_fate", *contract.keys).orderBy(*order))
-        rows = rows.withColumn("_fate", F.when((F.col("_fate") == "used") & (place > 1), "duplicate").otherwise(F.col("_fate")))
-    rows = materialised(rows)
+    rows = materialised(rows.withColumn("_place", F.monotonically_increasing_id()) if contract.write.dedupe else rows)
+    if contract.write.dedupe:
+        rows = with_duplicates(rows, contract)
     suite = measured(contract)
     counted = (
         rows.groupBy("_fate", "_reason")
@@ -139,6 +138,23 @@ def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: 
         if row["_fate"] == "used":
             measures = {m.check_id: row[f"m_{i}"] for i, m in enumerate(suite)}
     return Judged(rows, counts, reasons_found, measures)
+
+
+def with_duplicates(rows: DataFrame, contract: Table) -> DataFrame:
+    """Of the used rows of a key all but the one that `dedupe` keeps become duplicates. Only the keys are shuffled: rows are wide, copies few."""
+    dedupe = contract.write.dedupe or {}
+    is_first = dedupe["keep"] == "first"
+    order = [part for c in dedupe["by"] for part in ((F.isnull(c) if is_first else F.isnotnull(c)).alias(f"_no_{c}"), F.col(c))]
+    best = (F.min if is_first else F.max)(F.struct(*order, "_place")).getField("_place")
+    repeated = rows.where("_fate = 'used'").groupBy(*contract.keys).agg(F.count(F.lit(1)).alias("_copies"), best.alias("_kept"))
+    repeated = materialised(repeated.where("_copies > 1").drop("_copies"))
+    copies = repeated.count()
+    if not copies:
+        return rows.drop("_place")
+    marked = rows.join(F.broadcast(repeated) if copies <= FEW_COPIES else repeated, on=list(contract.keys), how="left")
+    is_copy = (F.col("_fate") == "used") & (F.col("_kept") != F.col("_place"))
+    marked = marked.withColumn("_fate", F.when(is_copy, "duplicate").otherwise(F.col("_fate"))).drop("_place", "_kept")
+    return marked if copies <= FEW_COPIES else materialised(marked)
 
 
 def row_level_results(judged: Judged, contract: Table, max_share: float = 1.0) -> list[CheckResult]:

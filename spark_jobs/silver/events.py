@@ -16,6 +16,7 @@ from conf.tables import table
 from spark_jobs.functions.agents import with_agent_facts
 from spark_jobs.functions.channels import scrubbed_json, scrubbed_url, with_channel
 from spark_jobs.functions.dates import corrected_at, plausible_at
+from spark_jobs.io.session import materialised
 from spark_jobs.job import PROVENANCE, Job
 
 COLUMNS = table("silver.events").column_names
@@ -111,12 +112,13 @@ def with_conflicts(events: DataFrame, existing: DataFrame) -> DataFrame:
         .where("_least <> _most")
         .select("_sender")
     )
+    torn = materialised(torn)
     marked = events.withColumn("_sender", F.when(F.col("client_event_id").isNotNull(), sender))
-    marked = marked.join(torn.withColumn("_is_torn", F.lit(True)), on="_sender", how="left")
+    marked = marked.join(F.broadcast(torn.withColumn("_is_torn", F.lit(True))), on="_sender", how="left")
     marked = marked.withColumn("is_conflict", F.coalesce("_is_torn", F.lit(False)) & F.col("_reason").isNull())
     stored = existing.where("client_event_id is not null and not coalesce(is_conflict, false)").withColumn("_sender", sender)
     restated = (
-        stored.join(torn, on="_sender", how="left_semi")
+        stored.join(F.broadcast(torn), on="_sender", how="left_semi")
         .select(*COLUMNS)
         .withColumns({"is_conflict": F.lit(True), "_restated": F.lit(True)})
     )

@@ -44,14 +44,14 @@ c.execute(f'''
 create table events as
   select * from (
     select payload->>'id' id, try_cast(payload->>'event_at' as timestamptz) at_, try_cast(payload->>'received_at' as timestamptz) received,
-           payload->>'event' name, coalesce(payload->>'user_id', payload->>'anonymous_id') visitor, payload->>'$.page.url' url,
+           payload->>'event' as name, coalesce(payload->>'user_id', payload->>'anonymous_id') visitor, payload->>'$.page.url' url,
            lower(payload->>'$.campaign.source') source_, lower(payload->>'$.campaign.medium') medium, payload->>'$.click.type' click,
            try_cast(payload->>'value' as decimal(18,2)) value_, sha256(payload) body
     from read_parquet('{sys.argv[1]}/**/*.parquet') where json_valid(payload))
   where id is not null qualify row_number() over (partition by id, body order by received) = 1;
 create table sessions as
   select visitor, session, min(at_) began, max(at_) ended, count(*) events, arg_min(source_, at_) source_, arg_min(medium, at_) medium
-  from (select *, sum(is_new) over (partition by visitor order by at_) session
+  from (select *, sum(is_new) over (partition by visitor order by at_) as session
         from (select *, (coalesce(at_ - lag(at_) over (partition by visitor order by at_) > interval 30 minute, true))::int is_new from events))
   group by all;
 create table last_touch as
