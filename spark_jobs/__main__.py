@@ -42,8 +42,13 @@ def day(text: str) -> dt.date:
 
 
 def open_lake(root: str) -> Any:
-    """The lake through this process's Spark session; a SIGTERM stops the Spark work first."""
+    """The lake through this process's Spark session, made when it is first needed; a SIGTERM stops the Spark work first."""
     from spark_jobs.io.lake import Lake as OpenLake
+
+    return OpenLake(session, root or platform().lake)
+
+
+def session() -> Any:
     from spark_jobs.io.session import get_session
 
     spark = get_session()
@@ -57,7 +62,7 @@ def open_lake(root: str) -> Any:
             os._exit(143)
 
     signal.signal(signal.SIGTERM, stop)
-    return OpenLake(spark, root or platform().lake)
+    return spark
 
 
 def holder() -> str:

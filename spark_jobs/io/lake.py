@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,10 +55,14 @@ def day_range(column: str, first: dt.date, last: dt.date) -> str:
 
 @dataclass(frozen=True)
 class Lake:
-    """All tables below one root, through one Spark session."""
+    """All tables below one root, through one Spark session, which may be given as what makes it: work that finds nothing to do makes none."""
 
-    spark: SparkSession
+    session: SparkSession | Callable[[], SparkSession]
     root: str
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        return self.session() if callable(self.session) else self.session
 
     @cached_property
     def is_local(self) -> bool:
