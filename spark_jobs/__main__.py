@@ -50,6 +50,7 @@ def open_lake(root: str) -> Any:
 
 def session() -> Any:
     from spark_jobs.io.session import get_session
+    from spark_jobs.ops.claims import release_all
 
     spark = get_session()
 
@@ -58,6 +59,7 @@ def session() -> Any:
             if os.environ.get("SPARK_REMOTE"):
                 spark.interruptAll()
             spark.stop()
+            release_all()
         finally:
             os._exit(143)
 
@@ -66,10 +68,10 @@ def session() -> Any:
 
 
 def holder() -> str:
-    """Who claims tables: the task (the same for each of its tries), else this process."""
+    """Who claims tables: this process, for its task if it has one (the same for each of its tries)."""
     from spark_jobs.ops.claims import own_holder
 
-    return os.environ.get("THROUGHLINE_HOLDER") or own_holder()
+    return own_holder(os.environ.get("THROUGHLINE_HOLDER", ""))
 
 
 def finish(outcomes: list[dict[str, Any]]) -> None:

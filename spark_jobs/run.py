@@ -22,9 +22,9 @@ from pyspark.sql import Column, DataFrame, functions as F
 from conf.settings import CONF, REPOSITORY, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError
+from spark_jobs.functions.plans import materialised
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, candidates
-from spark_jobs.io.session import materialised
 from spark_jobs.io.small import sources_in
 from spark_jobs.io.vault import store_identifiers
 from spark_jobs.job import PROVENANCE, Job, in_order, jobs

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 from pyspark.sql import DataFrame, functions as F
 
-from spark_jobs.io.session import materialised
+from spark_jobs.functions.plans import materialised
 
 FACTS = "kind STRING, value STRING, device_type STRING, os STRING, browser STRING, is_bot BOOLEAN, bot_reason STRING, country STRING"
 AGENT_FACTS = ("device_type", "os", "browser", "is_bot", "bot_reason")

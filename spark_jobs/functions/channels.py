@@ -14,7 +14,7 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, functions as F
 
-from spark_jobs.io.session import materialised
+from spark_jobs.functions.plans import materialised
 
 KINDS = ("none", "ai", "email", "search", "social", "video", "shopping")
 DEEPEST = 5

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from conf.settings import CONF, platform, read_yaml
 
@@ -24,13 +24,6 @@ def session_confs() -> dict[str, str]:
 def local_confs() -> dict[str, str]:
     """Settings of one small machine (conf/spark/local.yml), Delta's JARs included."""
     return {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "local.yml").items()}
-
-
-def materialised(rows: DataFrame) -> DataFrame:
-    """The rows computed once. On one machine as a local checkpoint, which also ends the plan: judging, comparing and writing a batch
-    plan a dozen queries, and each would carry the whole transform along. On a cluster, where an executor may go, as a cache."""
-    is_one_machine = rows.sparkSession.conf.get("spark.throughline.oneMachine", "false") == "true"
-    return rows.localCheckpoint(eager=True) if is_one_machine else rows.persist()
 
 
 def get_session(app: str = "throughline", small: bool = False) -> SparkSession:

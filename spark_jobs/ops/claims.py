@@ -26,6 +26,8 @@ from spark_jobs.io.small import OvertakenError, append_rows, opened, rows_as_dec
 VALID_FOR = dt.timedelta(minutes=20)
 TRIES = 20
 LOG = "ops.claims"
+# what this process holds, for whoever must end it in the middle of its work
+HELD: set[Claims] = set()
 
 
 class Claims:
@@ -44,7 +46,7 @@ class Claims:
             log, now = opened(self.lake.root, table(LOG)), dt.datetime.now(dt.UTC)
             state = newest_states(log, wanted)
             for name, row in state.items():
-                if row["holder"] != self.holder and row["expires_at"] > now and not is_gone(row["holder"]):
+                if not is_same(row["holder"], self.holder) and row["expires_at"] > now and not is_gone(row["holder"]):
                     raise ClaimHeldError(
                         f"{name} is being written by {row['holder']} (until {row['expires_at']:%H:%M} UTC at the latest); try again when it is done"
                     )
@@ -56,6 +58,7 @@ class Claims:
                 time.sleep(random.uniform(0.05, 0.4))
                 continue
             self.held = generations
+            HELD.add(self)
             return {name: Fence(name, generation, "") for name, generation in generations.items()}
         raise ClaimHeldError(f"could not claim {wanted}: other runs were always quicker; try again")
 
@@ -66,6 +69,13 @@ class Claims:
             rows = [(name, generation, self.holder, now, now) for name, generation in self.held.items()]
             append_rows(opened(self.lake.root, table(LOG)), table(LOG), rows)
             self.held = {}
+        HELD.discard(self)
+
+
+def release_all() -> None:
+    """Give back whatever this process holds: its work was stopped and another run may go on."""
+    for claims in list(HELD):
+        claims.release()
 
 
 def newest_states(log: DeltaTable, names: list[str]) -> dict[str, dict[str, Any]]:
@@ -75,13 +85,18 @@ def newest_states(log: DeltaTable, names: list[str]) -> dict[str, dict[str, Any]
     return {r["claim"]: r for r in newest}
 
 
-def own_holder() -> str:
-    """The name of this process as a holder: host and process id."""
-    return f"{socket.gethostname()}/{os.getpid()}"
+def own_holder(task: str = "") -> str:
+    """The name of this process as a holder: task@host/pid, or host/pid."""
+    process = f"{socket.gethostname()}/{os.getpid()}"
+    return f"{task}@{process}" if task else process
+
+
+def is_same(holder: str, other: str) -> bool:
+    """Whether two holders are tries of one task, or one process."""
+    return holder.rpartition("@")[0] == other.rpartition("@")[0] != "" or holder == other
 
 
 def is_gone(holder: str) -> bool:
     """Whether the holder was a process of this machine that lives no more."""
-    host, _, pid = holder.rpartition("/")
+    host, _, pid = holder.rpartition("@")[2].rpartition("/")
     return host == socket.gethostname() and pid.isdigit() and not psutil.pid_exists(int(pid))
-

@@ -18,7 +18,7 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.tables import Table
-from spark_jobs.io.session import materialised
+from spark_jobs.functions.plans import materialised
 
 # a share of a handful says nothing
 FEW = 20

@@ -16,7 +16,7 @@ from conf.tables import table
 from spark_jobs.functions.agents import with_agent_facts
 from spark_jobs.functions.channels import scrubbed_json, scrubbed_url, with_channel
 from spark_jobs.functions.dates import corrected_at, plausible_at
-from spark_jobs.io.session import materialised
+from spark_jobs.functions.plans import materialised
 from spark_jobs.job import PROVENANCE, Job
 
 COLUMNS = table("silver.events").column_names

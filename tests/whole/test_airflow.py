@@ -7,6 +7,7 @@ import shutil
 import time
 import urllib.parse
 
+import psutil
 import pytest
 
 from spark_jobs.embedded import services
@@ -18,6 +19,7 @@ from tests.whole import worlds
 pytestmark = pytest.mark.timeout(1800)
 BUILD = "build_daily"
 SITE = "ingest_sandbox_site"
+BACKFILL = "campaign_backfill"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def airflow(built, tmp_path_factory):
     worlds.make_drops(home)
     with worlds.home_at(home), services.running(print, small=True) as found:
         api = AirflowApi(found.airflow_url)
-        for dag in (BUILD, SITE, "ingest_sandbox_marketing", "ingest_sandbox_shop"):
+        for dag in (BUILD, SITE, "ingest_sandbox_marketing", "ingest_sandbox_shop", BACKFILL):
             api.wait_for_dag(dag)
             api.unpause(dag)
         yield api, Lake(lake.spark, str(home / "lake")), home
@@ -73,6 +75,23 @@ def test_a_native_backfill_of_three_days_leaves_what_the_range_run_makes(airflow
     assert (lake.version("silver.events"), worlds.hashes(lake, ("silver",))) == (version, hashes)
 
 
+def test_a_killed_task_stops_its_work_and_the_next_run_goes_on(airflow):
+    api, _, home = airflow
+    dag = "ingest_sandbox_marketing"
+    run = api.trigger(dag, {"from": str(worlds.FIRST), "to": str(worlds.LAST)})
+    until = time.monotonic() + 300
+    while not (working := [p for p in psutil.process_iter(["cmdline"]) if {"silver", "sandbox_marketing", "run"} <= set(p.info["cmdline"] or ())]):
+        assert time.monotonic() < until, api.tasks(dag, run)
+        time.sleep(0.5)
+    time.sleep(6)
+    api.call("PATCH", f"/dags/{dag}/dagRuns/{urllib.parse.quote(run)}/taskInstances/conform", {"new_state": "failed"})
+    _, alive = psutil.wait_procs(working, timeout=30)
+    assert not alive
+    assert finished(api, dag, run) == "failed"
+    again, state = run_range(api, dag, worlds.FIRST, worlds.LAST)
+    assert state == "success", log_of(home, dag, again)
+
+
 def test_every_task_is_green_and_the_tables_are_those_of_one_process(airflow, built):
     api, lake, home = airflow
     for dag in ("ingest_sandbox_marketing", SITE, "ingest_sandbox_shop", BUILD):
@@ -82,6 +101,16 @@ def test_every_task_is_green_and_the_tables_are_those_of_one_process(airflow, bu
     assert worlds.hashes(lake) == worlds.hashes(built[0])
     page = (home / "report.html").read_text(encoding="utf-8")
     assert "channel_daily" in page and os.fspath(home) not in page
+
+
+def test_a_campaign_backfill_says_what_it_would_do_then_does_it(airflow, built):
+    api, lake, _ = airflow
+    asked = {"campaign": "spring", "from": str(worlds.FIRST), "to": str(worlds.LAST), "sources": list(worlds.SOURCES)}
+    for is_dry, states in ((True, {"success", "skipped"}), (False, {"success"})):
+        run = api.trigger(BACKFILL, {**asked, "dry_run": is_dry})
+        assert finished(api, BACKFILL, run) == "success"
+        assert {t["state"] for t in api.tasks(BACKFILL, run)} == states
+    assert worlds.hashes(lake) == worlds.hashes(built[0])
 
 
 def test_a_broken_delivery_is_red_without_a_retry_and_green_after_its_repair(airflow, built):

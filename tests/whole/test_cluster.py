@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.settings import REPOSITORY
+from conf.settings import CONF, REPOSITORY, read_yaml
 from dags.common.spark import submit_command
 from spark_jobs.io.lake import Lake
 from tests.whole import worlds
@@ -47,7 +48,7 @@ def master(tmp_path):
             output = stack.enter_context(logs[-1].open("w"))
             process = subprocess.Popen([str(BIN / "spark-class"), *words], env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
             stack.callback(process.wait, 20)
-            stack.callback(process.terminate)
+            stack.callback(os.killpg, process.pid, signal.SIGTERM)
             if not number:
                 wait_for(logs[0], "I have been elected leader")
         for log in logs[1:]:
@@ -69,8 +70,9 @@ def test_one_submit_builds_the_same_tables(built, tmp_path, master, monkeypatch)
     shutil.copytree(home / "landing", own / "landing")
     shutil.copytree(home / "lake" / "bronze", own / "lake" / "bronze")
     monkeypatch.setenv("THROUGHLINE_SPARK_MASTER", master)
-    words = [*submit_command(), "--conf", "spark.executor.memory=1g", "--conf", "spark.sql.shuffle.partitions=4"]
-    words += ["--conf", "spark.databricks.delta.snapshotPartitions=2", str(REPOSITORY / "spark_jobs" / "__main__.py")]
+    few_rows = read_yaml(CONF / "spark" / "small.yml")
+    confs = [word for key, value in few_rows.items() for word in ("--conf", f"{key}={value}")]
+    words = [*submit_command(), "--conf", "spark.executor.memory=1g", *confs, str(REPOSITORY / "spark_jobs" / "__main__.py")]
     words += ["run", *worlds.SELECTION, "--from", str(worlds.FIRST), "--to", str(worlds.LAST)]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_"))}
     env |= {"THROUGHLINE_HOME": str(own), "PYTHONPATH": str(REPOSITORY), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}

@@ -6,7 +6,7 @@ import pytest
 
 from spark_jobs.errors import ClaimHeldError
 from spark_jobs.io.lake import Lake
-from spark_jobs.ops.claims import Claims, own_holder
+from spark_jobs.ops.claims import Claims, own_holder, release_all
 
 
 @pytest.fixture
@@ -24,11 +24,18 @@ def test_a_second_holder_is_refused_until_the_first_gives_back(lake):
 
 
 def test_a_retry_of_the_same_holder_takes_over_with_a_higher_generation(lake):
-    Claims(lake, "dag/run/task").acquire(["silver.orders/shop"])
-    assert Claims(lake, "dag/run/task").acquire(["silver.orders/shop"])["silver.orders/shop"].generation == 2
+    Claims(lake, own_holder("dag/run/task")).acquire(["silver.orders/shop"])
+    assert Claims(lake, "dag/run/task@elsewhere/7").acquire(["silver.orders/shop"])["silver.orders/shop"].generation == 2
 
 
-def test_a_dead_process_of_this_machine_holds_nothing(lake):
-    dead = f"{socket.gethostname()}/{2**22 + 1}"
+def test_what_is_ended_in_the_middle_gives_back_what_it_holds(lake):
+    Claims(lake, "run-1").acquire(["silver.orders/shop"])
+    release_all()
+    assert Claims(lake, "run-2").acquire(["silver.orders/shop"])["silver.orders/shop"].generation == 2
+
+
+@pytest.mark.parametrize("task", ["", "dag/run/task@"])
+def test_a_dead_process_of_this_machine_holds_nothing(lake, task):
+    dead = f"{task}{socket.gethostname()}/{2**22 + 1}"
     Claims(lake, dead).acquire(["silver.orders/shop"])
     assert Claims(lake, own_holder()).acquire(["silver.orders/shop"])["silver.orders/shop"].generation == 2

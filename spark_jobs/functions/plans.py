@@ -1,0 +1,13 @@
+"""Where a plan ends: rows computed once, for all who read them after."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+
+def materialised(rows: DataFrame) -> DataFrame:
+    """The rows computed once, and their plan ended: judging, comparing and writing a batch plan a dozen queries, and each would carry the
+    whole transform along. A cache would not end it. Kept by the executors (losing one fails the run, which Airflow tries again), or, where
+    spark.checkpoint.dir is set, in that folder."""
+    is_kept_apart = rows.sparkSession.conf.get("spark.checkpoint.dir", "")
+    return rows.checkpoint() if is_kept_apart else rows.localCheckpoint()
