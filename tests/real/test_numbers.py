@@ -12,11 +12,12 @@ LAKE = REPOSITORY / ".throughline-real" / "lake"
 SHOP, GROCER, LOG = "online_retail", "complete_journey", "web_access"
 
 
-def rows(name: str, source: str) -> pl.DataFrame:
+def rows(name: str, source: str | None) -> pl.DataFrame:
     path: Path = LAKE / name.replace(".", "/")
     if not (path / "_delta_log").is_dir():
         pytest.skip(f"no {path}: run `make real DATA=… ONCE=1` first")
-    return pl.read_delta(str(path)).filter(pl.col("source") == source)
+    found = pl.read_delta(str(path))
+    return found.filter(pl.col("source") == source) if source else found
 
 
 def test_every_line_is_an_order_line_a_refund_or_set_aside_with_a_reason():
@@ -48,6 +49,24 @@ def test_the_grocers_campaigns_mailings_and_baskets():
     names = dict(rows("silver.events", GROCER).group_by("event_name").len().iter_rows())
     assert names["coupon_redeemed"] == 2_102
     assert 6_589 in names.values()
+
+
+def test_mailings_credit_the_baskets_of_thirty_days_of_24_hours():
+    conversions, touches = rows("journeys.conversions", GROCER), rows("journeys.touchpoints", GROCER)
+    pairs = conversions.join(touches.select("person_id", "touched_at"), on="person_id")
+
+    def within_a_month(on_the_wall_clock: bool) -> pl.DataFrame:
+        zone, clock = "America/New_York", [pl.col("converted_at"), pl.col("touched_at")]
+        converted, touched = [c.dt.convert_time_zone(zone).dt.replace_time_zone(None) if on_the_wall_clock else c for c in clock]
+        age = converted - touched
+        return pairs.filter((age >= pl.duration(days=0)) & (age < pl.duration(days=30))).unique("conversion_id")
+
+    on_the_wall = within_a_month(True)
+    assert (on_the_wall.height, on_the_wall["value_amount"].sum()) == (15_215, Decimal("79164.60"))
+    credits = rows("attribution.credits", None).filter((pl.col("model") == "linear") & pl.col("reason").is_null())
+    credited = set(credits["conversion_id"]) & set(conversions["conversion_id"])
+    # one basket lies within 30 days only because the clocks went back an hour meanwhile
+    assert len(credited) == within_a_month(False).height == 15_214
 
 
 def test_the_access_logs_one_malformed_line_is_in_quarantine_with_its_bytes():
