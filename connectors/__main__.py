@@ -67,17 +67,34 @@ def make(
     days: Annotated[int, typer.Option(min=3)] = 30,
     seed: int = 7,
     events_only: Annotated[bool, typer.Option("--events-only", help="web events alone")] = False,
-    parquet: Annotated[bool, typer.Option("--parquet", help="web events as Parquet: a payload column plus typed columns")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="web events as Parquet: a payload column plus typed columns, without truth")] = False,
 ) -> None:
     """Make the sandbox world's files; the same arguments make the same bytes. Prints one JSON line with counts."""
-    from connectors.sandbox import files, world  # numpy and the pools load only when they are needed
+    from connectors.sandbox import files, truth, world  # numpy and the pools load only when they are needed
 
     made = world.make_world(people=people, days=days, until=until.date(), seed=seed)
     counts = files.write_world(made, out, events_only=events_only, parquet=parquet)
+    if not parquet:
+        truth.write_truth(made, out)
     first = made.first_day
     typer.echo(
         json.dumps({"out": str(out), "from": str(first), "to": f"{until:%Y-%m-%d}", "people": people, "seed": seed, "records": counts})
     )
+
+
+@sandbox.command("score")
+def show_score(
+    truth: Annotated[Path | None, typer.Option(help="folder of the truth tables; default: the demo's")] = None,
+    lake: Annotated[Path | None, typer.Option(help="root of the lake; default: conf/platform.yml")] = None,
+) -> None:
+    """What the pipeline got right about the sandbox world."""
+    from connectors.sandbox.score import score  # polars loads only when it is needed
+
+    folder = truth or settings.home() / "drops" / "truth"
+    if not (folder / "records.parquet").is_file():
+        raise ConnectorError(f"{folder} holds no truth tables: make a world with `python -m connectors sandbox make --out FOLDER …` first")
+    for line in score(folder, lake or Path(settings.platform().lake)):
+        typer.echo(f"{line.share:9.4%}  {line.right:>12,} of {line.of:>12,}  {line.what}")
 
 
 def main() -> int:

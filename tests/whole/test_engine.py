@@ -3,11 +3,13 @@
 import gzip
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from conf.tables import table, table_names
+from connectors.sandbox.score import score
 from spark_jobs.errors import GateError
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.small import read_arrow
@@ -106,3 +108,12 @@ def test_a_repaired_record_goes_back_in_once_and_closes_its_row(copied, capsys):
     states = {r["quarantine_id"]: r["_status"] for r in replay.read_rows(home / "lake", "silver.events").to_dicts()}
     assert states.pop(row["quarantine_id"]) == "closed"
     assert set(states.values()) <= {"open"}
+
+
+def test_the_lake_is_right_about_the_world_it_was_made_of(built):
+    lake, home = built
+    found = {s.what: s for s in score(home / "drops" / "truth", Path(lake.root))}
+    for what in ("records without a fault", "records malformed", "records other_body", "records sent_twice", "channel of these visits"):
+        assert found[what].right == found[what].of > 0, found[what]
+    assert found["identity precision (pairs of events)"].share == 1.0
+    assert found["visits that are one session"].share >= 0.995
