@@ -5,31 +5,35 @@ from __future__ import annotations
 import datetime as dt
 import json
 
-from conf.settings import platform
+from conf.settings import platform, source, source_names
 from conf.tables import table, table_names
 
 # a file may still be read by who opened the table before it was replaced
 KEEP_HOURS = 168
 
 
+def every_table() -> list[str]:
+    """Declared tables, every source's bronze, and every quarantine there may be."""
+    bronze = [f"bronze.{name}__{stream}" for name in source_names() for stream in source(name).streams]
+    return [*bronze, *table_names(), *(f"{name}__quarantine" for name in table_names())]
+
+
 def maintain(root: str = "", today: dt.date | None = None) -> None:
-    """Compact, drop rows past `retention_days` (by write.date, else the first instant ops rows carry), then vacuum. Prints one line per table."""
+    """Compact, drop rows past `retention_days` (by write.date; ops rows by the instant they carry), then vacuum. Prints one line per table."""
     from spark_jobs.io.lake import Lake
     from spark_jobs.io.session import get_session
 
     lake, today = Lake(get_session(), root or platform().lake), today or dt.datetime.now(dt.UTC).date()
     done = 0
-    for name in table_names():
+    for name in every_table():
         if not lake.exists(name):
             continue
         if name.startswith("ops."):
             maintain_small(lake.root, name, today)
             done += 1
             continue
-        contract = table(name)
-        types = {c.name: c.type for c in contract.columns}
-        column = contract.write.date or next((c for c in ("finished_at", "claimed_at") if c in types), None)
-        if contract.retention_days and column:
+        contract = table(name) if name in table_names() else None
+        if contract and contract.retention_days and (column := contract.write.date):
             oldest = today - dt.timedelta(days=contract.retention_days)
             if lake.spark.sql(f"SELECT 1 FROM {lake.sql_name(name)} WHERE {column} < DATE'{oldest}' LIMIT 1").collect():
                 lake.spark.sql(f"DELETE FROM {lake.sql_name(name)} WHERE {column} < DATE'{oldest}'").collect()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from airflow.sdk import DAG
 
-from conf.settings import REPOSITORY, source_names
+from conf.settings import REPOSITORY, source, source_names
+from conf.tables import table_names
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted((REPOSITORY / "dags").glob("[!_]*.py"))
@@ -71,6 +72,13 @@ def test_attribution_and_segments_run_side_by_side_after_journeys(dags):
     dag = dags["build_daily"]
     assert dag.get_task("journeys").downstream_task_ids == {"attribution", "segments"}
     assert dag.get_task("gold").upstream_task_ids == {"attribution", "segments"}
+
+
+def test_every_table_is_an_asset_of_a_task_and_every_asset_is_a_table(dags):
+    outlets = {asset.name for dag in dags.values() for task in dag.tasks if not task.is_mapped for asset in task.outlets}
+    built = {name for name in table_names() if name.split(".")[0] not in ("ops", "vault")}
+    bronze = {f"bronze.{name}__{stream}" for name in source_names() for stream in source(name).streams}
+    assert outlets == built | bronze
 
 
 def test_rendered_commands_equal_the_golden_files(dags):

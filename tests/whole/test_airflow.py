@@ -4,14 +4,17 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
 import time
 import urllib.parse
+from decimal import Decimal
 
 import psutil
 import pytest
 
 from spark_jobs.embedded import services
 from spark_jobs.embedded.airflow_api import AirflowApi
+from spark_jobs.embedded.demo import register
 from spark_jobs.io.lake import Lake
 from tests.whole import worlds
 
@@ -23,18 +26,25 @@ BACKFILL = "campaign_backfill"
 
 
 @pytest.fixture(scope="module")
-def airflow(built, tmp_path_factory):
-    """(api, lake, home) of running services; the home shares the identifier key of the lake built in this process."""
+def running(built, tmp_path_factory):
+    """(services, lake, home), running; the home shares the identifier key of the lake built in this process."""
     lake, other = built
     home = tmp_path_factory.mktemp("airflow")
     shutil.copytree(other / "vault", home / "vault")
     worlds.make_drops(home)
     with worlds.home_at(home), services.running(print, small=True) as found:
-        api = AirflowApi(found.airflow_url)
-        for dag in (BUILD, SITE, "ingest_sandbox_marketing", "ingest_sandbox_shop", BACKFILL):
-            api.wait_for_dag(dag)
-            api.unpause(dag)
-        yield api, Lake(lake.spark, str(home / "lake")), home
+        yield found, Lake(lake.spark, str(home / "lake")), home
+
+
+@pytest.fixture(scope="module")
+def airflow(running):
+    """(api, lake, home) with the DAGs unpaused."""
+    found, lake, home = running
+    api = AirflowApi(found.airflow_url)
+    for dag in (BUILD, SITE, "ingest_sandbox_marketing", "ingest_sandbox_shop", BACKFILL):
+        api.wait_for_dag(dag)
+        api.unpause(dag)
+    return api, lake, home
 
 
 def finished(api, dag, run, seconds=800):
@@ -101,6 +111,17 @@ def test_every_task_is_green_and_the_tables_are_those_of_one_process(airflow, bu
     assert worlds.hashes(lake) == worlds.hashes(built[0])
     page = (home / "report.html").read_text(encoding="utf-8")
     assert "channel_daily" in page and os.fspath(home) not in page
+
+
+def test_a_bi_tool_reads_gold_by_name_over_jdbc(airflow, running):
+    found, lake, _ = running
+    register(found)
+    words = [str(services.BIN / "beeline"), "-u", found.jdbc_url, "--silent=true", "--outputformat=csv2", "--showHeader=false"]
+    words += ["-e", "select count(*), sum(revenue_amount) from gold.channel_daily"]
+    done = subprocess.run(words, env=services.base_env(found.mark), capture_output=True, text=True, timeout=300)
+    rows, revenue = done.stdout.split()[-1].split(",")
+    row = lake.read("gold.channel_daily").selectExpr("count(*)", "sum(revenue_amount)").first()
+    assert (int(rows), Decimal(revenue)) == tuple(row), done.stderr[-2000:]
 
 
 def test_a_campaign_backfill_says_what_it_would_do_then_does_it(airflow, built):

@@ -10,6 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from conf.tables import table, table_names
 from connectors.sandbox.score import score
+from spark_jobs.embedded.maintain import maintain
 from spark_jobs.errors import GateError
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.small import read_arrow
@@ -117,3 +118,16 @@ def test_the_lake_is_right_about_the_world_it_was_made_of(built):
         assert found[what].right == found[what].of > 0, found[what]
     assert found["identity precision (pairs of events)"].share == 1.0
     assert found["visits that are one session"].share >= 0.995
+
+
+def test_maintenance_reaches_bronze_and_quarantine_and_changes_no_row(built, tmp_path, capsys):
+    lake, home = built
+    names = ("bronze.sandbox_site__events", "silver.events", "silver.events__quarantine", "gold.channel_daily")
+    for name in names:
+        shutil.copytree(home / "lake" / name.replace(".", "/"), tmp_path / name.replace(".", "/"))
+    own = Lake(lake.spark, str(tmp_path))
+    before = worlds.hashes(own)
+    maintain(str(tmp_path), worlds.LAST)
+    assert worlds.hashes(own) == before
+    said = capsys.readouterr().out
+    assert [f"{name}: compacted and vacuumed" in said for name in names] == [True] * len(names)

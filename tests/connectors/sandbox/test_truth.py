@@ -71,7 +71,11 @@ def test_a_right_lake_scores_everything_and_a_lost_or_doubled_line_shows(made):
     events, aside = lake_of(records)
     assert all(s.right == s.of > 0 for s in faults(with_place(records, events, aside)))
     lost = {s.what: s.of - s.right for s in faults(with_place(records, events.head(-1), aside.head(-1)))}
-    assert (lost["records without a fault"] + lost["records other_body"], lost["records malformed"], lost["records sent_twice"]) == (1, 1, 0)
+    assert (lost["records without a fault"] + lost["records other_body"], lost["records malformed"], lost["records sent_twice"]) == (
+        1,
+        1,
+        0,
+    )
     again = events.select(_file="_source_file", _row="_source_row").head(1)
     assert sum(s.of - s.right for s in faults(with_place(records, events, pl.concat([aside, again])))) == 1
 
