@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,17 +43,19 @@ def day(text: str) -> dt.date:
 
 
 def open_lake(root: str) -> Any:
-    """The lake through this process's Spark session, made when it is first needed; a SIGTERM stops the Spark work first."""
+    """The lake through this process's Spark session, made when it is first needed."""
     from spark_jobs.io.lake import Lake as OpenLake
 
-    return OpenLake(session, root or platform().lake)
+    path = root or platform().lake
+    return OpenLake(partial(session, path), path)
 
 
-def session() -> Any:
-    from spark_jobs.io.session import get_session
+def session(lake: str) -> Any:
+    """A session whose work a SIGTERM stops."""
+    from spark_jobs.io.session import get_session, is_small
     from spark_jobs.ops.claims import release_all
 
-    spark = get_session()
+    spark = get_session(small=is_small(lake))
 
     def stop(*_: object) -> None:
         try:

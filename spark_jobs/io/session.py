@@ -10,6 +10,8 @@ from pyspark.sql import SparkSession
 
 from conf.settings import CONF, platform, read_yaml
 
+SMALL_BYTES = 100_000_000
+
 
 def jars() -> list[Path]:
     """The JARs that set-up fetched beside this Python environment, sorted."""
@@ -24,6 +26,12 @@ def session_confs() -> dict[str, str]:
 def local_confs() -> dict[str, str]:
     """Settings of one small machine (conf/spark/local.yml), Delta's JARs included."""
     return {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "local.yml").items()}
+
+
+def is_small(lake: str) -> bool:
+    """Whether the Parquet files of a lake on this machine are so few that compiling for them costs more than it saves; an empty lake may
+    be about to get many."""
+    return 0 < sum(path.stat().st_size for path in Path(lake).rglob("*.parquet")) < SMALL_BYTES
 
 
 def get_session(app: str = "throughline", small: bool = False) -> SparkSession:

@@ -1,0 +1,14 @@
+"""Which settings a session takes."""
+
+from spark_jobs.io import session
+
+
+def test_a_lake_is_small_while_it_holds_little_and_not_when_it_is_empty(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "SMALL_BYTES", 10)
+    assert not session.is_small(str(tmp_path))
+    (tmp_path / "gold").mkdir()
+    (tmp_path / "gold" / "part.parquet").write_bytes(b"123456")
+    assert session.is_small(str(tmp_path))
+    (tmp_path / "gold" / "part-2.parquet").write_bytes(b"123456")
+    assert not session.is_small(str(tmp_path))
+    assert not session.is_small("s3a://bucket/lake")
