@@ -21,8 +21,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-# Carried by every mapped row to its end, so that a row set aside can show its origin and its bytes.
-PROVENANCE = ("_source_file", "_source_row", "_payload", "_payload_bytes", "_reason")
+# Carried by every mapped row to its end, so that a row set aside can show its origin; its bytes are in bronze.
+PROVENANCE = ("_source_file", "_source_row", "_reason")
 LAYERS = ("silver", "identity", "journeys", "attribution", "segments", "gold")
 VALUES = ("from_date", "to_date", "source", "platform", "rules", "run_id")
 
@@ -32,6 +32,8 @@ class Job:
     table: str
     inputs: Mapping[str, str]
     transform: Callable[..., DataFrame]
+    # the row by row part of a mapped table's transform, computed once: the rest reads the rows several times
+    prepare: Callable[..., DataFrame] | None = None
     lookback_days: int = 0
     lookahead_days: int = 0
     # how many days after a changed day of an @all input own rows may depend on it
@@ -50,7 +52,11 @@ class Job:
 
     def wants(self) -> tuple[str, ...]:
         """The plain values the transform asks for by its argument names."""
-        return tuple(name for name in inspect.signature(self.transform).parameters if name in VALUES)
+        return asked_by(self.transform)
+
+
+def asked_by(function: Callable[..., DataFrame]) -> tuple[str, ...]:
+    return tuple(name for name in inspect.signature(function).parameters if name in VALUES)
 
 
 @cache

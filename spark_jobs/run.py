@@ -27,7 +27,7 @@ from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, candidates
 from spark_jobs.io.small import sources_in
 from spark_jobs.io.vault import store_identifiers
-from spark_jobs.job import PROVENANCE, Job, in_order, jobs
+from spark_jobs.job import PROVENANCE, Job, asked_by, in_order, jobs
 from spark_jobs.ops.claims import Claims
 from spark_jobs.ops.quarantine import set_aside
 from spark_jobs.ops.record import Recorder
@@ -243,7 +243,10 @@ class Runner:
         mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
         cached, records = [], None
         if mapped:
-            received = materialised(inputs[mapped])
+            received = inputs[mapped]
+            if job.prepare:
+                received = job.prepare(received, **{name: values[name] for name in asked_by(job.prepare)})
+            received = materialised(received)
             cached.append(received)
             inputs[mapped] = received.where("not _superseded").drop("_superseded")
             given = received.groupBy("_superseded").agg(*_sums(contract)).collect()
@@ -307,7 +310,7 @@ class Runner:
                 store_identifiers(
                     self.lake, inputs[mapped].where("_reason is null"), replace(fence, claim=f"vault.identifiers/{fence.claim}")
                 )
-            done = self.lake.publish(good, contract, source, days.first, days.last, fence)
+            done = self.lake.publish(good, used, contract, source, days.first, days.last, fence)
             outcome.duplicates += done.outranked
             outcome.rows_used -= done.outranked if mapped else 0
             if mapped:

@@ -29,6 +29,7 @@ BUILD = "build_daily"
 PEOPLE, DAYS, SEED = 2_000, 30, 7
 # every home has its own last day of the sandbox world, kept from its first demo on
 WORLD_END = "world_end.txt"
+ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
 MARKS = {"success": "[green]done[/]", "failed": "[red]FAILED[/]", "running": "[yellow]running[/]", "upstream_failed": "[red]not run[/]", "up_for_retry": "[yellow]will retry[/]"}
 
 
@@ -170,17 +171,18 @@ def run_wave(api: AirflowApi, stages: Sequence[Stage]) -> bool:
     with live_table() as show:
         while True:
             rows = []
-            for dag_id, run_id in runs:
-                for task in api.tasks(dag_id, run_id):
-                    key, state = (dag_id, task["task_id"]), task["state"] or "waiting"
-                    if state == "success" and key not in facts:
-                        facts[key] = rows_said(api.result(dag_id, run_id, task["task_id"]))
-                    rows.append((dag_id, task["task_id"], state, task["duration"], facts.get(key, ""), task["start_date"] or "9"))
+            for task in api.tasks_of(runs):
+                dag_id, task_id, state = task["dag_id"], task["task_id"], task["state"] or "waiting"
+                if state == "success" and (dag_id, task_id) not in facts:
+                    facts[dag_id, task_id] = rows_said(api.result(dag_id, task["dag_run_id"], task_id))
+                rows.append((dag_id, task_id, state, task["duration"], facts.get((dag_id, task_id), ""), task["start_date"] or "9"))
             show(sorted(rows, key=lambda r: (r[0], r[5])), seen)
-            states = [api.run_state(dag_id, run_id) for dag_id, run_id in runs]
-            if all(state in ("success", "failed") for state in states):
-                break
-            time.sleep(1)
+            if rows and all(row[2] in ENDED for row in rows):
+                states = [api.run_state(dag_id, run_id) for dag_id, run_id in runs]
+                if all(state in ("success", "failed") for state in states):
+                    break
+            # each question costs the API server more than the answer is worth to who waits
+            time.sleep(1.5)
     for (dag_id, run_id), state in zip(runs, states, strict=True):
         if state == "failed":
             for task in api.tasks(dag_id, run_id):

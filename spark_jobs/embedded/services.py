@@ -309,7 +309,7 @@ def airflow_env(ports: Mapping[str, int], env: Mapping[str, str], schedule: bool
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
         "SCHEDULER__USE_JOB_SCHEDULE": str(schedule),
         "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
         "LOGGING__BASE_LOG_FOLDER": str(root / "logs"),
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }

@@ -168,13 +168,18 @@ def traffic_key(own: Column, referrer: Column) -> Column:
     )
 
 
-def with_channel(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
+def with_traffic_key(events: DataFrame) -> DataFrame:
+    """The events with `_traffic`, the traffic_key of each."""
+    hosts = events.withColumns({"_own": host_of(F.col("page_url")), "_referrer": address_of(F.col("referrer_url"))})
+    return hosts.withColumn("_traffic", traffic_key(F.col("_own"), F.col("_referrer"))).drop("_own", "_referrer")
+
+
+def with_channel(keyed: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     """The events with `channel` and `channel_rule` (number of the rule : what it judged; given, network or event_type before the rules).
 
-    A channel that the source names stands; then the ad platform's own network (column ad_network, if there is one); then event types.
+    keyed: events with `_traffic`. A channel that the source names stands; then the ad platform's own network (column ad_network, if there
+    is one); then event types.
     """
-    hosts = events.withColumns({"_own": host_of(F.col("page_url")), "_referrer": address_of(F.col("referrer_url"))})
-    keyed = hosts.withColumn("_traffic", traffic_key(F.col("_own"), F.col("_referrer"))).drop("_own", "_referrer")
     # the rules are long and the tags few: judged once per distinct value, not per event
     judged = keyed.select("_traffic").distinct().select("_traffic", F.from_json("_traffic", TRAFFIC).alias("_tags")).select("_traffic", "_tags.*")
     judged = with_traffic(judged, rules).repartition(1).withColumn("_group", channel_group(rules))
@@ -182,7 +187,7 @@ def with_channel(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     judged = judged.select("_traffic", F.col("_group.channel").alias("_judged_channel"), number.alias("_judged_rule"))
     rows = keyed.join(F.broadcast(materialised(judged)), on="_traffic", how="left")
     given, network = F.nullif(F.trim("channel"), F.lit("")), F.lit(None).cast("string")
-    if "ad_network" in events.columns:
+    if "ad_network" in keyed.columns:
         network = F.when(F.lit(False), None)
         for name, channel in rules["networks"].items():
             network = network.when(F.lower("ad_network") == name, channel)
@@ -199,7 +204,8 @@ def scrubbed_url(url: Column, rules: Mapping[str, Any]) -> Column:
     """The URL without the values of query parameters that name a person (names compared without case; fragments too)."""
     names = "|".join(map(re.escape, rules["scrubbed"]))
     without = F.regexp_replace(url, rf"(?i)(?<=[?&#])({names})=[^&#]*&?", "")
-    return F.regexp_replace(without, r"[?&]+($|#)", "$1")
+    has_parameters = url.contains("=") | url.contains("?") | url.contains("&")
+    return F.when(has_parameters, F.regexp_replace(without, r"[?&]+($|#)", "$1")).otherwise(url)
 
 
 def scrubbed_json(text: Column, rules: Mapping[str, Any]) -> Column:

@@ -53,6 +53,13 @@ def day_range(column: str, first: dt.date, last: dt.date) -> str:
     return f"{column} >= DATE'{first}' AND {column} <= DATE'{last}'"
 
 
+def skipped_by(contract: Table) -> list[str]:
+    """The columns by which readers leave files out: of these alone a write measures least and greatest, not of the first 32."""
+    write = contract.write
+    named = [*([write.date] if write.date else []), *write.cluster_by, *(() if write.date or write.cluster_by else contract.keys[:1])]
+    return [name for name in dict.fromkeys(named) if name not in write.partition_by]
+
+
 @dataclass(frozen=True)
 class Lake:
     """All tables below one root, through one Spark session, which may be given as what makes it: work that finds nothing to do makes none."""
@@ -90,10 +97,10 @@ class Lake:
     def exists(self, name: str) -> bool:
         return self.version(name) >= 0
 
-    def create(self, contract: Table) -> None:
-        """The table as its contract says, empty, unless it is there already."""
+    def create(self, contract: Table) -> bool:
+        """The table as its contract says, empty, unless it is there already. Returns whether this made it."""
         if self.exists(contract.name):
-            return
+            return False
         write = contract.write
         layout = f"PARTITIONED BY ({', '.join(write.partition_by)})" if write.partition_by else ""
         if write.cluster_by and not write.partition_by:
@@ -102,6 +109,8 @@ class Lake:
             "delta.enableDeletionVectors": str(contract.layer in DELETION_VECTORS).lower(),
             "delta.enableChangeDataFeed": str(contract.layer not in ("gold", "ops")).lower(),
         }
+        if skipped_by(contract):
+            properties["delta.dataSkippingStatsColumns"] = ",".join(skipped_by(contract))
         listed = ", ".join(f"'{k}' = '{v}'" for k, v in properties.items())
         name = self.sql_name(contract.name)
         try:
@@ -110,6 +119,8 @@ class Lake:
             # two runs may create the same table at the same moment: the loser finds it there
             if not self.exists(contract.name):
                 raise
+            return False
+        return True
 
     def read(self, name: str, where: str | None = None) -> DataFrame:
         """The rows of a declared table."""
@@ -147,13 +158,15 @@ class Lake:
             parts.append(day_range(contract.write.date, first, last))
         return " AND ".join(parts) or None
 
-    def publish(self, batch: DataFrame, contract: Table, source: str | None, first: dt.date, last: dt.date, fence: Fence) -> Published:
-        """The batch into its table, in one commit or in none. batch: exactly the contract's columns, unique keys, cached."""
-        self.create(contract)
+    def publish(
+        self, batch: DataFrame, rows: int, contract: Table, source: str | None, first: dt.date, last: dt.date, fence: Fence
+    ) -> Published:
+        """The batch into its table, in one commit or in none. batch: exactly the contract's columns, unique keys, cached; rows: their number."""
+        is_new = self.create(contract)
+        if contract.write.mode == "append" or is_new:
+            return self.append(batch, contract, rows, fence) if rows else Published(0, 0, False)
         if contract.write.mode == "merge":
             return self._merge(batch, contract, source, fence)
-        if contract.write.mode == "append":
-            return self.append(batch, contract, batch.count(), fence)
         is_dated = contract.write.mode == "replace" and contract.write.date is not None
         predicate = self.bounds(contract, source, first, last) if contract.write.mode == "replace" else None
         return self._replace(batch, contract, predicate, contract.write.date if is_dated else None, fence)
@@ -166,7 +179,7 @@ class Lake:
         group = F.col(date) if date else F.lit("all")
         new = {r[0]: (r["rows"], r["hash"]) for r in batch.groupBy(group).agg(*canonical_hash(contract)).collect()}
         published = self.rows(contract, predicate).groupBy(group).agg(*canonical_hash(contract))
-        old = {r[0]: (r["rows"], r["hash"]) for r in published.collect()} if self.version(contract.name) > 0 else {}
+        old = {r[0]: (r["rows"], r["hash"]) for r in published.collect()}
         changed = sorted(day for day in new.keys() | old.keys() if new.get(day) != old.get(day))
         unchanged = sum(rows for day, (rows, _) in new.items() if day not in changed)
         if not changed:
@@ -182,9 +195,6 @@ class Lake:
 
     def _merge(self, batch: DataFrame, contract: Table, source: str | None, fence: Fence) -> Published:
         date, keys = contract.write.date, list(contract.keys)
-        if self.version(contract.name) <= 0:
-            rows = batch.count()
-            return self._commit(batch, contract, fence, rows, 0, mode="append") if rows else Published(0, 0, False)
         span = batch.agg(F.min(date).alias("first"), F.max(date).alias("last"), F.count(F.lit(1)).alias("rows")) if date else None
         row = span.first() if span is not None else None
         if row is not None and row["rows"] == 0:

@@ -25,6 +25,11 @@ BRONZE = (
     "_slice_from STRING, _slice_to STRING, _api_version STRING, _run_id STRING, _page INT, _sha256 STRING, _slice_id STRING, "
     "_attempt INT, _ingest_date DATE, payload STRING, payload_bytes BINARY"
 )
+NO_OBJECT = (
+    "coalesce(json_array_length(concat('[', payload, ',0,0,0,0,0]')), 0) <> 6 "
+    "or not startswith(ltrim(payload), '{') or not endswith(rtrim(payload), '}')"
+)
+STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 CARRIED = ("_extracted_at", "_slice_id", "_slice_from", "_attempt")
 
 
@@ -51,9 +56,10 @@ def parsed(records: DataFrame, shape: Mapping[str, Any]) -> DataFrame:
     """
     unreadable = F.when(F.col("payload").isNull(), "not_utf8")
     if shape["format"] == "json":
-        broken = F.expr("try_parse_json(payload) is null or not startswith(ltrim(payload), '{')")
+        # from_json reads the first value and overlooks what follows it: as the one element of an array before five others there is nothing to overlook
+        broken = F.expr(NO_OBJECT)
         whole = records.withColumn("_reason", unreadable.when(broken, "malformed_json"))
-        options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_corrupt"}
+        options = {**STRICT, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_corrupt"}
         body = F.from_json("payload", f"{shape['schema']}, _corrupt STRING", options)
         whole = whole.withColumn("_body", body)
         mistyped = F.when(F.col("_body._corrupt").isNotNull(), "malformed_json")
@@ -148,25 +154,30 @@ def _stream_candidates(
     types = {c.name: c.type for c in contract.columns}
     values: list[Column] = []
     misfits: list[Column] = []
+    # kept as columns of their own, so that judging a cast does not make it again
+    fitted: dict[str, Column] = {}
     for column, kind in types.items():
         if column.startswith("_source_") or column == "identifiers":
             continue
-        expression = str(columns[column]) if columns.get(column) is not None else "null"
-        casts = f"try_cast(({expression}) as {kind})" if not kind.startswith(("array", "map", "struct")) else f"({expression})"
-        value = F.expr(casts) if expression != "null" else F.lit(None).cast(kind)
-        values.append(value.alias(column))
-        if kind.lower() != "string" and expression != "null" and not kind.startswith(("array", "map", "struct")):
-            misfits.append(F.when(F.expr(f"({expression}) is not null and {casts} is null"), f"bad_value:{column}"))
+        expression, fit = str(columns[column]) if columns.get(column) is not None else "null", f"_fit_{column}"
+        if expression == "null":
+            values.append(F.lit(None).cast(kind).alias(column))
+        elif kind.startswith(("array", "map", "struct")):
+            values.append(F.expr(f"({expression})").alias(column))
+        elif kind.lower() == "string":
+            values.append(F.expr(f"try_cast(({expression}) as string)").alias(column))
+        else:
+            fitted[fit] = F.expr(f"try_cast(({expression}) as {kind})")
+            values.append(F.col(fit).alias(column))
+            misfits.append(F.when(F.expr(f"({expression}) is not null and {fit} is null"), f"bad_value:{column}"))
     raw = identifiers_of(target["identifiers"], declared_source(source).identity_scope) if target.get("identifiers") else None
     empty = F.array().cast("array<struct<namespace:string,value:string>>")
     extras = [F.expr(str(e)).alias(n) for n, e in (target.get("extra") or {}).items()]
-    rows = records.select(
+    rows = records.withColumns(fitted).select(
         *values,
         *extras,
         F.col("_file").alias("_source_file"),
         F.col("_row").alias("_source_row"),
-        F.col("payload").alias("_payload"),
-        F.col("payload_bytes").alias("_payload_bytes"),
         F.coalesce(F.col("_reason"), rejected, *misfits).alias("_reason"),
         *CARRIED,
         "_superseded",

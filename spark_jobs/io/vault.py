@@ -73,6 +73,5 @@ def store_identifiers(lake: Lake, rows: DataFrame, fence: Fence) -> None:
         .persist()
     )
     contract = table("vault.identifiers")
-
-    lake.publish(found.select(*contract.column_names), contract, None, dt.date.min, dt.date.max, fence)
+    lake.publish(found.select(*contract.column_names), found.count(), contract, None, dt.date.min, dt.date.max, fence)
     found.unpersist()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 
 from pyspark.sql import DataFrame, functions as F
 
+from conf.settings import mapping
 from conf.tables import Field, Table, Write
 from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.mapped import bronze_name
 
 COLUMNS = (
     "quarantine_id STRING, source STRING, _file STRING, _row BIGINT, payload STRING, payload_bytes BINARY, _reason STRING, "
@@ -23,21 +26,29 @@ def quarantine_table(name: str) -> Table:
     return Table(f"{name}__quarantine", "one row set aside", ("quarantine_id",), columns, Write(mode="append"))
 
 
+def received(lake: Lake, contract: Table, source: str) -> DataFrame:
+    """Every record of the source's streams that feed the table: _file, _row, payload, payload_bytes."""
+    fed = [name for name, spec in mapping(source)["streams"].items() if contract.name in spec["tables"]]
+    streams = [lake.path(bronze_name(source, name)) for name in fed if lake.exists(bronze_name(source, name))]
+    frames = [lake.spark.read.format("delta").load(path).select("_file", "_row", "payload", "payload_bytes") for path in streams]
+    return reduce(DataFrame.unionAll, frames)
+
+
 def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, is_mapped: bool, fence: Fence) -> int:
     """Add rows that are not there yet (a re-run adds none; a closed row stays closed). Returns how many were new.
 
+    is_mapped: the rows are records, whose bytes are in the source's bronze tables.
     quarantine_id: 32 hex of sha256(file, row) of a mapped row, of the row's own JSON else.
     """
     if is_mapped:
-        shown = rows.select(
-            F.substring(F.sha2(F.concat_ws("\x1f", "_source_file", F.col("_source_row").cast("string")), 256), 1, 32).alias(
-                "quarantine_id"
-            ),
+        aside = rows.select(F.col("_source_file").alias("_file"), F.col("_source_row").alias("_row"), "_reason")
+        shown = aside.join(received(lake, contract, str(source)), on=["_file", "_row"], how="left").select(
+            F.substring(F.sha2(F.concat_ws("\x1f", "_file", F.col("_row").cast("string")), 256), 1, 32).alias("quarantine_id"),
             F.lit(source).alias("source"),
-            F.col("_source_file").alias("_file"),
-            F.col("_source_row").alias("_row"),
-            F.col("_payload").alias("payload"),
-            F.col("_payload_bytes").alias("payload_bytes"),
+            "_file",
+            "_row",
+            "payload",
+            "payload_bytes",
             "_reason",
         )
     else:

@@ -105,7 +105,7 @@ def replay(
         claims = Claims(lake, holder)
         fence = claims.acquire([bronze])[bronze]
         try:
-            lake.publish(fixed, bronze_table(source, stream), None, dt.date.min, dt.date.max, replace(fence, run_id=uuid.uuid4().hex))
+            lake.publish(fixed, 1, bronze_table(source, stream), None, dt.date.min, dt.date.max, replace(fence, run_id=uuid.uuid4().hex))
         finally:
             claims.release()
     origin = original.select("_slice_from", "_slice_to").first()

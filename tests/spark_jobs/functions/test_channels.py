@@ -3,7 +3,7 @@
 import pytest
 
 from conf.settings import read_yaml, rules
-from spark_jobs.functions.channels import scrubbed_json, scrubbed_url, with_channel, with_traffic
+from spark_jobs.functions.channels import scrubbed_json, scrubbed_url, with_channel, with_traffic, with_traffic_key
 
 COLUMNS = ("utm_source", "utm_medium", "utm_campaign", "click_id", "click_id_type", "referrer_url", "page_url", "channel", "event_type")
 SHAPE = "case INT, " + ", ".join(f"{c} STRING" for c in (*COLUMNS, "ad_network"))
@@ -184,7 +184,7 @@ CASES += [(hit(source, medium, campaign), channel, f"{number or 'none'}:manual")
 
 def test_every_case_has_its_channel_and_names_its_rule(spark):
     events = spark.createDataFrame([(i, *case[0]) for i, case in enumerate(CASES)], SHAPE)
-    found = with_channel(events, rules("channels")).orderBy("case").collect()
+    found = with_channel(with_traffic_key(events), rules("channels")).orderBy("case").collect()
     assert [(CASES[r["case"]][0], r["channel"], r["channel_rule"]) for r in found] == CASES
 
 

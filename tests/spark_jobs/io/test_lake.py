@@ -1,6 +1,8 @@
 """Publishing: compare before write, one commit, fenced."""
 
 import datetime as dt
+import json
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +32,7 @@ def lake(spark, tmp_path):
 
 def publish(lake, rows, table, generation=1, run_id="r1", source="a", first=JAN_1, last=JAN_2):
     batch = lake.spark.createDataFrame(rows, DDL)
-    return lake.publish(batch, table, source, first, last, Fence("visits/a", generation, run_id))
+    return lake.publish(batch, len(rows), table, source, first, last, Fence("visits/a", generation, run_id))
 
 
 def stored(lake):
@@ -99,3 +101,18 @@ def test_an_input_written_by_another_tool_is_read_as_the_contract_types_it(lake)
     deltalake.write_deltalake(lake.path("silver.visits"), pa.table(columns))
     row = lake.rows(contract()).first()
     assert row.asDict() == {"source": "a", "id": 1, "day": JAN_1, "seen": None, "ingested_at": None}
+
+
+def test_a_write_measures_only_the_columns_that_readers_skip_by(lake):
+    publish(lake, [("a", 1, JAN_1, 5, "x")], contract())
+    log = (Path(lake.path("silver.visits")) / "_delta_log" / "00000000000000000001.json").read_text(encoding="utf-8")
+    stats = next(json.loads(json.loads(line)["add"]["stats"]) for line in log.splitlines() if '"add"' in line)
+    assert (stats["numRecords"], list(stats["minValues"])) == (1, ["day"])
+
+
+def test_a_table_that_another_tool_wrote_in_one_commit_is_compared_with(lake):
+    publish(lake, [("a", 1, JAN_1, 5, "x")], contract())
+    copied = Table("silver.copied", "one visit", ("source", "id"), COLUMNS, Write("replace", "day", ("source",), (), None))
+    lake.rows(contract()).write.format("delta").partitionBy("source").save(lake.path("silver.copied"))
+    done = publish(lake, [("a", 1, JAN_1, 5, "x")], copied)
+    assert (done.wrote, done.unchanged) == (False, 1)
