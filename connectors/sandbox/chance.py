@@ -27,10 +27,15 @@ def mixed(*parts: npt.ArrayLike) -> Words:
     state: Any = np.uint64(0x9E3779B97F4A7C15)
     with np.errstate(over="ignore"):
         for part in parts:
-            state = state + np.asarray(part).astype(np.uint64) * np.uint64(0xD1B54A32D192ED03) + np.uint64(0x632BE59BD9B4E019)
-            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            state = state ^ (state >> np.uint64(31))
+            # in place where it can be: these arrays are the world's longest
+            step: Any = np.asarray(part).astype(np.uint64)
+            step *= np.uint64(0xD1B54A32D192ED03)
+            state = np.add(step, state + np.uint64(0x632BE59BD9B4E019))
+            state ^= state >> np.uint64(30)
+            state *= np.uint64(0xBF58476D1CE4E5B9)
+            state ^= state >> np.uint64(27)
+            state *= np.uint64(0x94D049BB133111EB)
+            state ^= state >> np.uint64(31)
     return np.asarray(state)
 
 
@@ -47,4 +52,5 @@ def happens(share: float, *parts: npt.ArrayLike) -> Flags:
 def chosen(random: np.random.Generator, weights: npt.ArrayLike, count: int) -> Ints:
     """`count` places of `weights`, drawn by weight."""
     edges = np.cumsum(np.asarray(weights, dtype=float))
-    return np.searchsorted(edges / edges[-1], random.random(count), side="right").clip(0, len(edges) - 1).astype(np.int64)
+    # without the last edge every draw falls to a place, however the sum was rounded
+    return np.searchsorted(edges[:-1] / edges[-1], random.random(count), side="right")

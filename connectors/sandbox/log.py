@@ -41,7 +41,8 @@ class Events:
 def make_events(seed: int, people: People, visits: Visits, has_order: Flags, days: int, start: int, mess: Mess) -> tuple[Events, Events]:
     """(what was done, one place per event; the records of the log, by received time)."""
     done = _done(seed, people, visits, has_order)
-    return done, _with_copies(seed, _delayed(seed, done, days, start, mess), days, start, mess)
+    copy = chosen(stream(seed, "copied"), [1 - mess.sent_twice - mess.other_body, mess.sent_twice, mess.other_body], len(done)).astype(np.int8)
+    return done, _with_copies(seed, _delayed(seed, done, copy == NORMAL, days, start, mess), copy, days, start)
 
 
 def _done(seed: int, people: People, visits: Visits, has_order: Flags) -> Events:
@@ -51,7 +52,7 @@ def _done(seed: int, people: People, visits: Visits, has_order: Flags) -> Events
     has_account = people.has_account[visits.person.clip(0)] & ~is_bot
     has_cart = has_order | ~is_bot & (random.random(count) < 0.12)
     steps = (
-        np.ones(count, dtype=np.int64),
+        np.ones(count, dtype=np.int8),
         has_account & (has_order | (random.random(count) < 0.4)),
         random.geometric(0.55, count).clip(1, 8) - 1 + 4 * is_bot,
         ~is_bot & (random.random(count) < 0.22),
@@ -60,21 +61,21 @@ def _done(seed: int, people: People, visits: Visits, has_order: Flags) -> Events
         has_order | has_cart & (random.random(count) < 0.35),
         has_order,
     )
-    ends = np.cumsum(np.stack(steps), axis=0)
-    each = ends[-1]
-    visit = np.repeat(np.arange(count, dtype=np.int32), each)
-    begins = np.cumsum(each) - each
-    step = np.arange(len(visit)) - begins[visit]
-    kind = sum((step >= end[visit]).astype(np.int8) for end in ends[:-1])
-    gaps = np.where(step == 0, 0, random.integers(4_000, 100_000, len(visit)))
-    passed = np.cumsum(gaps)
-    event_at = visits.started[visit] + passed - passed[begins][visit]
+    each = np.stack([one.astype(np.int8) for one in steps], axis=1)
+    kind = np.repeat(np.tile(np.arange(len(steps), dtype=np.int8), count), each.ravel())
+    sizes = each.sum(axis=1)
+    visit = np.repeat(np.arange(count, dtype=np.int32), sizes)
+    gaps = random.integers(4_000, 100_000, len(visit), dtype=np.int32)
+    begins = np.cumsum(sizes) - sizes
+    gaps[begins] = 0
+    event_at = np.cumsum(gaps, dtype=np.int64)
+    event_at += (visits.started - event_at[begins])[visit]
     return Events(
         visit=visit,
-        kind=np.asarray(kind),
+        kind=kind,
         event_at=event_at,
-        received_at=event_at + random.integers(40, 4_000, len(visit)),
-        product=_products(random, people, visits, visit, np.asarray(kind)),
+        received_at=event_at + random.integers(40, 4_000, len(visit), dtype=np.int32),
+        product=_products(random, people, visits, visit, kind),
         id=mixed(seed, 4, np.arange(len(visit))),
         copy=np.zeros(len(visit), dtype=np.int8),
         fault=np.zeros(len(visit), dtype=np.int8),
@@ -83,43 +84,40 @@ def _done(seed: int, people: People, visits: Visits, has_order: Flags) -> Events
 
 def _products(random: np.random.Generator, people: People, visits: Visits, visit: Ints, kind: Ints) -> Ints:
     """What each event is about: half of all looks go to the visitor's favourite category; what was looked at last is put in the cart."""
-    kinds = len(pools.NOUNS)
-    popular = chosen(random, 1.0 / np.arange(8, pools.PRODUCTS + 8), len(visit)).astype(np.int16)
-    rank = chosen(random, 1.0 / np.arange(3, 2 * len(pools.MATERIALS) + 3), len(visit)).astype(np.int16)
     taste = np.where(visits.person < 0, -1, people.taste[visits.person.clip(0)]).astype(np.int16)[visit]
-    liked = rank // 2 * kinds + 2 * taste + rank % 2
-    product = np.where((taste >= 0) & (random.random(len(visit)) < 0.55), liked, popular)
-    looked = np.maximum.accumulate(np.where(kind == PRODUCT, np.arange(len(visit)), 0))
+    likes = (taste >= 0) & (random.random(len(visit), dtype=np.float32) < 0.55)
+    product = np.empty(len(visit), dtype=np.int16)
+    product[~likes] = chosen(random, 1.0 / np.arange(8, pools.PRODUCTS + 8), int((~likes).sum()))
+    rank = chosen(random, 1.0 / np.arange(3, 2 * len(pools.MATERIALS) + 3), int(likes.sum())).astype(np.int16)
+    product[likes] = rank // 2 * len(pools.NOUNS) + 2 * taste[likes] + rank % 2
+    looked = np.maximum.accumulate(np.where(kind == PRODUCT, np.arange(len(visit), dtype=np.int32), np.int32(0)))
     return np.where(kind > PRODUCT, product[looked], product)
 
 
-def _delayed(seed: int, done: Events, days: int, start: int, mess: Mess) -> Events:
+def _delayed(seed: int, done: Events, may_fail: Flags, days: int, start: int, mess: Mess) -> Events:
     """The same with faults drawn, and received later where the fault says so; what would arrive after the world's end is not late."""
     random = stream(seed, "faults")
     shares = [getattr(mess, fault.name) for fault in FAULTS[1:]]
     fault = chosen(random, [1 - sum(shares), *shares], len(done)).astype(np.int8)
-    wait = np.where(
-        fault == CODES["late_minutes"],
-        random.integers(5 * MINUTE, 10 * HOUR, len(fault)),
-        np.where(fault == CODES["late_days"], random.integers(DAY, 30 * DAY, len(fault)), 0),
-    )
-    in_time = done.received_at + wait < start + days * DAY
-    fault[~in_time] = 0
-    return replace(done, received_at=done.received_at + np.where(in_time, wait, 0), fault=fault)
+    fault[~may_fail] = 0
+    received_at = done.received_at.copy()
+    for name, least, most in (("late_minutes", 5 * MINUTE, 10 * HOUR), ("late_days", DAY, 30 * DAY)):
+        place = np.flatnonzero(fault == CODES[name])
+        later = done.received_at[place] + random.integers(least, most, len(place))
+        in_time = later < start + days * DAY
+        fault[place[~in_time]] = 0
+        received_at[place[in_time]] = later[in_time]
+    return replace(done, received_at=received_at, fault=fault)
 
 
-def _with_copies(seed: int, events: Events, days: int, start: int, mess: Mess) -> Events:
+def _with_copies(seed: int, events: Events, copy: Ints, days: int, start: int) -> Events:
     """The log as it arrives: some are sent twice, a few come again under the same id with another body. What is copied has no fault."""
     random = stream(seed, "copies")
-    draw = random.random(len(events))
-    again = np.flatnonzero(draw < mess.sent_twice + mess.other_body)
-    copy = np.where(draw[again] < mess.sent_twice, RETRY, CONFLICT).astype(np.int8)
+    again = np.flatnonzero(copy)
     received = np.concatenate([events.received_at, events.received_at[again] + random.integers(1_000, 30_000, len(again))])
     received = np.minimum(received, start + days * DAY - 1)
     order = np.argsort(received, kind="stable")
     place = np.concatenate([np.arange(len(events)), again])[order]
-    fault = events.fault.copy()
-    fault[again] = 0
     return Events(
         visit=events.visit[place],
         kind=events.kind[place],
@@ -127,8 +125,8 @@ def _with_copies(seed: int, events: Events, days: int, start: int, mess: Mess) -
         received_at=received[order],
         product=events.product[place],
         id=events.id[place],
-        copy=np.concatenate([events.copy, copy])[order],
-        fault=fault[place],
+        copy=np.concatenate([events.copy, copy[again]])[order],
+        fault=events.fault[place],
     )
 
 

@@ -24,7 +24,7 @@ from connectors.sandbox.text import amounts, hexadecimal, instants, joined, line
 from connectors.sandbox.visits import EMAIL, newsletter_week
 from connectors.sandbox.world import World
 
-CHUNK = 100_000
+CHUNK = 25_000
 WRITERS = 2
 # Parquet columns that a dictionary would only slow down.
 UNIQUE_COLUMNS = ("payload", "client_event_id", "event_at", "received_at", "anonymous_id", "client_session_id", "click_id")
@@ -88,8 +88,7 @@ class Texts:
         self.entries = entries(world)
         visits, ways = world.visits, len(self.entries) // len(pools.VARIANTS)
         mail = len(pools.ENTRIES) + newsletter_week(world.start, visits.started)
-        self.way = np.where(visits.channel == EMAIL, mail, visits.entry)
-        self.entry = visits.variant * ways + self.way
+        self.entry = (visits.variant * ways + np.where(visits.channel == EMAIL, mail, visits.entry)).astype(np.int16)
         self.has_login = np.zeros(len(visits), dtype=bool)
         self.has_login[world.events.visit[world.events.kind == LOGIN]] = True
 

@@ -27,8 +27,7 @@ def taken(pool: Any, places: npt.ArrayLike) -> pa.Array:
 
 def taken_where(mask: npt.NDArray[np.bool_], pool: pa.Array, places: npt.NDArray[np.int64]) -> pa.Array:
     """Like taken, with the empty text where mask is false."""
-    with_empty = pa.concat_arrays([pool, pa.array([""], pool.type)])
-    return with_empty.take(pa.array(np.where(mask, places, len(pool))))
+    return pc.fill_null(pool.take(pa.array(places, mask=~mask)), "")
 
 
 def replaced(column: pa.Array, places: npt.NDArray[np.int64], values: pa.Array) -> pa.Array:
@@ -82,7 +81,7 @@ def lines(rows: pa.Array) -> bytes:
     if not len(closed):
         return b""
     offsets = np.frombuffer(closed.buffers()[1], dtype=np.int32)[closed.offset : closed.offset + len(closed) + 1]
-    content: bytes = closed.buffers()[2].to_pybytes()[offsets[0] : offsets[-1]]
+    content: bytes = closed.buffers()[2].slice(offsets[0], offsets[-1] - offsets[0]).to_pybytes()
     return content
 
 

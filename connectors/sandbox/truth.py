@@ -6,7 +6,7 @@ true human being in the world; -1 is a crawler, null nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
 from connectors.sandbox import crm, effects, marketing, pools, site
-from connectors.sandbox.chance import HOUR, NEVER, Ints
+from connectors.sandbox.chance import HOUR, NEVER, Ints, mixed
 from connectors.sandbox.log import CONFLICT, LOGIN, ORDER, RETRY, known_at
 from connectors.sandbox.mess import DUPLICATE, FAULTS, USED
 from connectors.sandbox.orders import CURRENCIES, exchange_rates, in_pounds
@@ -30,6 +30,10 @@ from connectors.sandbox.world import World
 GAP = HOUR // 2
 INSTANT = pa.timestamp("ms", "UTC")
 HUMAN_OR_NOT = ("human", "proxy", "scanner")
+RECORD = pa.schema(
+    {"day": pa.date32(), "row": pa.int64(), "client_event_id": pa.string(), "fate": pa.string(), "why": pa.string()}
+    | {"visit": pa.int64(), "person": pa.int64(), "event_at": INSTANT, "told": pa.int64()}
+)
 
 
 def write_truth(world: World, out: Path) -> None:
@@ -39,6 +43,9 @@ def write_truth(world: World, out: Path) -> None:
     texts = Texts(world)
     for name, table in TABLES.items():
         pq.write_table(table(texts), folder / f"{name}.parquet")
+    with pq.ParquetWriter(folder / "records.parquet", RECORD) as writer:
+        for part in records(texts):
+            writer.write_table(part)
 
 
 def instants(values: Ints) -> pa.Array:
@@ -46,15 +53,14 @@ def instants(values: Ints) -> pa.Array:
     return pa.array(values, mask=np.asarray(values) >= NEVER).cast(INSTANT)
 
 
-def records(texts: Texts) -> pa.Table:
-    """One row per line of the web event log: day (of the file), row (from 1), client_event_id (null: it cannot be read), fate (used,
+def records(texts: Texts) -> Iterator[pa.Table]:
+    """A table per file of the log, one row per line of the web event log: day (of the file), row (from 1), client_event_id (null: it cannot be read), fate (used,
     duplicate, late, quarantined: the one place it must be found in), why, visit, person, event_at (the best that can be known) and told:
     a number that two events of a person share when the log itself tells that they are one person's."""
     world, events = texts.world, texts.world.events
     fault_fate, names = [fault.fate for fault in FAULTS], [fault.name for fault in FAULTS]
     cannot_be_read = np.asarray([name in ("cut_short", "not_utf8") for name in names])
     at, visit_told = known_at(events), told(texts)
-    parts = []
     for day, chunks in days_of(world):
         places = np.concatenate([np.arange(rows.start, rows.stop) for rows in chunks]) if chunks else np.zeros(0, dtype=np.int64)
         copy, fault, visit = events.copy[places], events.fault[places], events.visit[places]
@@ -73,8 +79,7 @@ def records(texts: Texts) -> pa.Table:
             "event_at": instants(at[places]),
             "told": pa.array(visit_told[visit]),
         }
-        parts.append(pa.table(columns))
-    return pa.concat_tables(parts)
+        yield pa.table(columns, schema=RECORD)
 
 
 def told(texts: Texts) -> Ints:
@@ -101,8 +106,7 @@ def told(texts: Texts) -> Ints:
     visit = np.concatenate([place for place, _ in seen])
     said = np.concatenate([value.astype(np.uint64) for _, value in seen])
     # What two people share tells nothing about either: an identifier counts per true person.
-    _, value = np.unique(np.stack([said, who[visit].astype(np.uint64)], axis=1), axis=0, return_inverse=True)
-    value = value.reshape(-1)
+    _, value = np.unique(mixed(said, who[visit]), return_inverse=True)
     size = count + (int(value.max()) + 1 if len(value) else 0)
     edges = coo_array((np.ones(len(visit), dtype=np.int8), (visit, count + value)), shape=(size, size))
     return connected_components(edges, directed=False)[1][:count].astype(np.int64)
@@ -182,8 +186,7 @@ def identifiers(texts: Texts) -> pa.Table:
     everybody = np.arange(len(people))
     contacts = np.flatnonzero(people.is_contact)
     humans = np.flatnonzero((seen.person >= 0) & seen.has_cookie)
-    _, once = np.unique(np.stack([seen.cookie[humans], seen.person[humans].astype(np.uint64)], axis=1), axis=0, return_index=True)
-    once = humans[once]
+    once = humans[np.unique(mixed(seen.cookie[humans], seen.person[humans]), return_index=True)[1]]
     parts = [("user_id", texts.user_id, everybody), ("crm_id", joined("c-", numbers(contacts, 6)), contacts)]
     for slot in range(people.mailbox.shape[1]):
         has = np.flatnonzero(people.mailboxes > slot)
@@ -338,7 +341,6 @@ def ad_spend(texts: Texts) -> pa.Table:
 
 
 TABLES: dict[str, Callable[[Texts], pa.Table]] = {
-    "records": records,
     "visits": visits,
     "people": people,
     "identifiers": identifiers,
