@@ -44,7 +44,7 @@ def write_contacts(texts: Texts, folder: Path) -> int:
     mail = pa.concat_arrays([texts.email, pa.compute.utf8_upper(texts.email)]).take(pa.array(who + len(people) * (version == 2)))
     rows = joined(
         '{"crm_id":"', taken(("c-", "c-", "c-9"), version), numbers(who, 6), '","email":"', mail,
-        '","phone":', taken(("null", '"'), has_phone.astype(np.int64)), taken_where(has_phone, texts.phone(np.arange(len(people))), who),
+        '","phone":', taken(("null", '"'), has_phone.astype(np.int64)), taken_where(has_phone, texts.phone(who, 0 * who), np.arange(len(who))),
         taken(("", '"'), has_phone.astype(np.int64)),
         ',"first_name":"', taken(pools.FIRST_NAMES, people.first_name[who]), '","last_name":"',
         taken(pools.LAST_NAMES, people.last_name[who]),
@@ -60,13 +60,11 @@ def choices(world: World) -> tuple[Ints, Ints, Flags, Ints, Ints]:
     people = world.people
     person = np.flatnonzero(people.is_contact)
     said = (people.allows_analytics, people.allows_marketing, people.allows_personalisation, np.ones(len(people), dtype=bool))
-    parts = [(person, purpose, flags[person], people.created[person], 0) for purpose, flags in enumerate(said)]
-    for purpose, taken_back_at, could in ((1, people.marketing_withdrawn_at, people.allows_marketing), (3, people.unsubscribed_at, said[3])):
+    parts = [(person, np.full(len(person), n), flags[person], people.created[person], np.zeros_like(person)) for n, flags in enumerate(said)]
+    for n, taken_back_at, could in ((1, people.marketing_withdrawn_at, people.allows_marketing), (3, people.unsubscribed_at, said[3])):
         left = person[(taken_back_at[person] < world.end) & could[person]]
-        parts.append((left, purpose, np.zeros(len(left), dtype=bool), taken_back_at[left], 1))
-    sizes = [len(part[0]) for part in parts]
-    purpose, evidence = (np.repeat([part[i] for part in parts], sizes) for i in (1, 4))
-    who, granted, at = (np.concatenate([part[i] for part in parts]) for i in (0, 2, 3))
+        parts.append((left, np.full(len(left), n), np.zeros(len(left), dtype=bool), taken_back_at[left], np.ones_like(left)))
+    who, purpose, granted, at, evidence = (np.concatenate(column) for column in zip(*parts, strict=True))
     return who, purpose, granted, at, evidence
 
 

@@ -72,8 +72,12 @@ def write_order_lines(texts: Texts, folder: Path) -> int:
     quoted = [f'"{name}"' if "," in name else name for name in site.product_names()]
     stamp = instants(at)
     is_voucher = (world.visits.campaign[orders.visit] == pools.PLACES["a-41"]).astype(np.int64)
-    phone = taken_where(order_has_phone := orders.is_placeholder_phone, pa.array([pools.PLACEHOLDER_PHONE]), np.zeros(len(orders), dtype=np.int64))
-    phone = joined(phone, taken_where(~order_has_phone & (orders.visit % 10 < 3), texts.phone(np.arange(len(people))), orders.person))
+    tells = ~orders.is_placeholder_phone & (orders.visit % 10 < 3)
+    typed = texts.phone(orders.person, (orders.visit % 7 == 0).astype(np.int64))
+    everybody = np.arange(len(orders))
+    phone = joined(
+        taken_where(orders.is_placeholder_phone, pa.array([pools.PLACEHOLDER_PHONE]), 0 * everybody), taken_where(tells, typed, everybody)
+    )
     names = (
         "order_id", "line_number", "ordered_at", "updated_at", "user_id", "email", "phone", "product_id", "description", "quantity", "unit_price",
         "line_total", "currency", "country", "coupon_code",

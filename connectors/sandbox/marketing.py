@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +31,7 @@ HUMAN, PROXY, SCANNER = range(3)
 def write_campaigns(texts: Texts, folder: Path) -> int:
     """Every campaign when it begins; halfway, each ad campaign's budget changes; every newsletter when it leaves."""
     world = texts.world
-    rows: list[dict[str, object]] = []
+    rows: list[Mapping[str, object]] = []
     at: list[int] = []
     for number, one in enumerate(c for c in pools.CAMPAIGNS if c.campaign_id):
         begins, ends = (int(share * world.days) for share in (one.begins, one.ends))
@@ -92,7 +93,7 @@ def ad_reports(world: World) -> list[Report]:
     value = np.where(order >= 0, pounds[order.clip(0)], 0.0) if len(pounds) else np.zeros(len(order))
 
     def table(weights: Floats | Flags | None) -> Floats:
-        return np.bincount(cell, weights=weights, minlength=days * ads).reshape(days, ads)
+        return np.bincount(cell, weights=weights, minlength=days * ads).reshape(days, ads).astype(np.float64)
 
     clicks, sold, earned = table(None), table(world.causes.has_order[came]), table(value[came])
     noise = stream(world.seed, "spend").uniform(0.9, 1.1, (2, days, ads))

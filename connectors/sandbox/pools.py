@@ -229,8 +229,7 @@ def in_capitals(entry: Entry) -> Entry:
 def without_tags(entry: Entry) -> Entry:
     """Only the click id, if there is one, or the referrer still tells."""
     group = CLICK_GROUPS.get(entry.click_id_type) or REFERRER_GROUPS.get(entry.referrer, "Referral")
-    bare = dict.fromkeys(("source", "medium", "campaign", "campaign_id", "content", "term"), "")
-    return replace(entry, **bare, group=group)
+    return replace(entry, source="", medium="", campaign="", campaign_id="", content="", term="", group=group)
 
 
 def without_referrer(entry: Entry) -> Entry:

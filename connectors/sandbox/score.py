@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
@@ -119,7 +120,8 @@ def instants(placed: pl.DataFrame, events: pl.DataFrame) -> list[Score]:
 
 def people(placed: pl.DataFrame, events: pl.DataFrame, person_map: pl.DataFrame) -> list[Score]:
     """Pairs of events: of those the lake gives to one person how many are one person's (precision), and the other way round (recall), of all
-    pairs and of those that the log itself tells to be one person's (the same browser, login or address)."""
+    pairs and of those that the log itself tells to be one person's (the same browser, login or address); and accounts: two are two people,
+    whatever browser they share."""
     current = person_map.filter(pl.col("valid_to").is_null()).select("identifier_key", "person_id")
     keys = events.select("event_id", "identifiers").explode("identifiers").drop_nulls().unnest("identifiers")
     given = keys.join(current, on="identifier_key").group_by("event_id").agg(pl.col("person_id").first())
@@ -127,10 +129,13 @@ def people(placed: pl.DataFrame, events: pl.DataFrame, person_map: pl.DataFrame)
     both = all_events.drop_nulls("person_id")
     together = pairs(both.group_by("person", "person_id").len())
     told = pairs(both.group_by("person", "person_id", "told").len())
+    accounts = keys.filter(pl.col("namespace").str.ends_with("user_id")).select("identifier_key").unique().join(current, on="identifier_key")
+    alone = accounts.group_by("person_id").len().filter(pl.col("len") == 1).height
     return [
         Score("identity precision (pairs of events)", together, pairs(both.group_by("person_id").len())),
         Score("identity recall (pairs of events)", together, pairs(all_events.group_by("person").len())),
         Score("identity recall of what the log tells (pairs of events)", told, pairs(both.group_by("person", "told").len())),
+        Score("accounts that share their person with no other account", alone, accounts.height),
     ]
 
 
@@ -241,5 +246,6 @@ def fits(causes: pl.DataFrame, given: pl.DataFrame) -> list[Fit]:
         both = causes.join(given.filter(pl.col("model") == model).drop("model"), on="channel", how="full", coalesce=True).fill_null(0.0)
         shares = both.select(pl.col("true", "given") / pl.col("true", "given").sum())
         correlation = spearmanr(shares["true"], shares["given"]).statistic if both.height > 1 else float("nan")
-        found.append(Fit(model, float(correlation), float((shares["true"] - shares["given"]).abs().mean() or 0.0) * 100))
+        error = np.abs(shares["true"].to_numpy() - shares["given"].to_numpy()).mean()
+        found.append(Fit(model, float(correlation), float(error) * 100))
     return found

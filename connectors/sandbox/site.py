@@ -159,8 +159,9 @@ class Texts:
         """Per visit its place in Orders, -1 without."""
         return self.world.order_of_visit
 
-    def phone(self, person: Ints) -> pa.Array:
-        return joined("+44", numbers(7_400_000_000 + person))
+    def phone(self, person: Ints, is_second: Ints) -> pa.Array:
+        """Everybody has two numbers: 0 stands in the CRM, 1 is given now and then."""
+        return joined("+44", numbers(7_400_000_000 + 2 * person + is_second))
 
 
 def _optional(prefix: str, value: str, suffix: str) -> str:
@@ -215,7 +216,7 @@ def tells_email(texts: Texts, visit: Ints, kind: Ints) -> Flags:
     visits = texts.world.visits
     has_account = texts.world.people.has_account[visits.person[visit].clip(0)]
     guest_tells = below(10, visits.token[visit], 8) < 7
-    return texts.has_login[visit] & (kind == LOGIN) | (kind == ORDER) & (has_account | guest_tells)
+    return np.asarray(texts.has_login[visit] & (kind == LOGIN) | (kind == ORDER) & (has_account | guest_tells))
 
 
 def chunk_of(texts: Texts, rows: slice) -> Chunk:

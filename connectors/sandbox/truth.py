@@ -109,7 +109,7 @@ def told(texts: Texts) -> Ints:
     _, value = np.unique(mixed(said, who[visit]), return_inverse=True)
     size = count + (int(value.max()) + 1 if len(value) else 0)
     edges = coo_array((np.ones(len(visit), dtype=np.int8), (visit, count + value)), shape=(size, size))
-    return connected_components(edges, directed=False)[1][:count].astype(np.int64)
+    return np.asarray(connected_components(edges, directed=False)[1][:count], dtype=np.int64)
 
 
 def visits(texts: Texts) -> pa.Table:
@@ -191,7 +191,7 @@ def identifiers(texts: Texts) -> pa.Table:
     for slot in range(people.mailbox.shape[1]):
         has = np.flatnonzero(people.mailboxes > slot)
         parts.append(("email", texts.mailbox(people.mailbox[has, slot]), has))
-    parts.append(("phone", texts.phone(everybody), everybody))
+    parts += [("phone", texts.phone(everybody, 0 * everybody + slot), everybody) for slot in (0, 1)]
     parts.append(("anonymous_id", hexadecimal(seen.cookie[once]), seen.person[once]))
     tables = [
         pa.table({"namespace": pa.array([name] * len(who), pa.string()), "value": values, "person": pa.array(who)}) for name, values, who in parts

@@ -58,13 +58,13 @@ def newsletter_at(seed: int, start: int, week: Ints, person: Ints) -> Ints:
 def is_held_out(seed: int, campaign: Ints, person: Ints) -> Flags:
     """Whether chance keeps the campaign from the person."""
     shares = np.asarray([one.hold_out for one in pools.CAMPAIGNS])
-    return below(1_000_000, seed, 31, campaign, person) < (shares[campaign] * 1_000_000).astype(np.int64)
+    return np.asarray(below(1_000_000, seed, 31, campaign, person) < (shares[campaign] * 1_000_000).astype(np.int64))
 
 
 def is_running(campaign: Ints, started: Ints, start: int, days: int) -> Flags:
     """Whether the campaign runs at the instant."""
     bounds = np.asarray([(one.begins, one.ends) for one in pools.CAMPAIGNS]) * days * DAY + start
-    return (bounds[campaign, 0] <= started) & ((started < bounds[campaign, 1]) | (bounds[campaign, 1] >= start + days * DAY))
+    return np.asarray((bounds[campaign, 0] <= started) & ((started < bounds[campaign, 1]) | (bounds[campaign, 1] >= start + days * DAY)))
 
 
 def make_visits(seed: int, people: People, days: int, start: int, mess: Mess) -> Visits:

@@ -63,7 +63,7 @@ def lake_of(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """silver.events and its quarantine as they must be, one identifier per person."""
     file = "/landing/site/events/shop/" + pl.col("day").cast(pl.String) + "/1/part-00001.jsonl.gz"
     good = records.filter(pl.col("fate") == "used")
-    identifiers = [[{"namespace": "n", "identifier_key": f"k{p}"}] for p in good["person"]]
+    identifiers = [[{"namespace": "sandbox.user_id", "identifier_key": f"k{p}"}] for p in good["person"]]
     numbered = good.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String), _source_file=file, _source_row="row")
     events = numbered.with_columns(identifiers=pl.Series(identifiers)).select(
         "event_id", "client_event_id", "_source_file", "_source_row", "identifiers"
@@ -91,9 +91,10 @@ def test_a_split_person_costs_recall_and_a_merged_one_precision(made):
         mapped = pl.DataFrame({"identifier_key": keys, "person_id": [person_of(k) for k in keys], "valid_to": [None] * len(keys)})
         return [s.share for s in people(placed, events, mapped)]
 
-    assert shares(lambda key: key) == [1.0, 1.0, 1.0]
-    precision, recall, told = shares(lambda key: "p" if key in keys[:40] else key)
+    assert shares(lambda key: key) == [1.0, 1.0, 1.0, 1.0]
+    precision, recall, told, alone = shares(lambda key: "p" if key in keys[:40] else key)
     assert precision < 1.0 and recall == told == 1.0
+    assert alone == 1 - 40 / len(keys)
 
 
 def test_a_split_of_what_the_log_tells_to_be_one_costs_both_recalls(made):
@@ -103,7 +104,7 @@ def test_a_split_of_what_the_log_tells_to_be_one_costs_both_recalls(made):
         identifiers=pl.struct(pl.col("identifiers").list.get(0).struct.field("namespace"), identifier_key=pl.col("index").cast(pl.String)).implode().over("index")
     )
     mapped = pl.DataFrame({"identifier_key": split["index"].cast(pl.String), "person_id": split["index"].cast(pl.String), "valid_to": [None] * split.height})
-    precision, recall, told = (s.share for s in people(with_place(records, events, aside), split, mapped))
+    precision, recall, told, _ = (s.share for s in people(with_place(records, events, aside), split, mapped))
     assert precision == 1.0 and recall == told == 0.0
 
 
