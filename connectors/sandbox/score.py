@@ -32,15 +32,16 @@ class Score:
 
 @dataclass(frozen=True)
 class Fit:
-    """How near a model's credit per channel is to what the channel truly caused: rank correlation (1 = the same order), and by how many
-    points of a hundred a channel's share is off on average."""
+    """How near a model's credit per channel or campaign is to what it truly caused: rank correlation (1 = the same order), and by how many
+    points of a hundred a share is off on average."""
 
     model: str
+    level: str
     rank_correlation: float
     mean_error: float
 
     def __str__(self) -> str:
-        return f"{self.mean_error:8.2f} points off per channel, rank correlation {self.rank_correlation:+.2f}  credit by {self.model}"
+        return f"{self.mean_error:8.2f} points off, rank correlation {self.rank_correlation:+.2f}  credit per {self.level} by {self.model}"
 
 
 def score(truth: Path, lake: Path) -> list[Score]:
@@ -232,20 +233,23 @@ def machines(touches: pl.DataFrame, events: pl.DataFrame) -> list[Score]:
 
 
 def attribution(truth: Path, lake: Path) -> list[Fit]:
-    """Per model of the ledger of credits, how it shares the attributed revenue among channels against the truly incremental revenue."""
-    causes = pl.read_parquet(truth / "campaigns.parquet").group_by("channel").agg(true=pl.col("pounds").sum())
+    """Per model of the ledger of credits, how it shares the attributed revenue among channels, and among campaigns of the ad accounts and
+    of texts, notes and mailings, against the truly incremental revenue."""
+    causes = pl.read_parquet(truth / "campaigns.parquet")
     credits = rows(lake, "attribution.credits").filter(pl.col("reason").is_null())
-    given = credits.group_by("model", "channel").agg(given=pl.col("credit_amount").cast(pl.Float64).sum())
-    return fits(causes, given)
+    named = causes.filter(pl.col("campaign_id") != "")
+    of_named = credits.join(named.select("campaign_id"), on="campaign_id", how="semi")
+    return [*fits(causes, credits, "channel"), *fits(named, of_named, "campaign_id")]
 
 
-def fits(causes: pl.DataFrame, given: pl.DataFrame) -> list[Fit]:
-    """causes: channel, true. given: model, channel, given."""
+def fits(causes: pl.DataFrame, credits: pl.DataFrame, level: str) -> list[Fit]:
+    """causes: level, pounds. credits: model, level, credit_amount. level: the column that names a channel or a campaign."""
+    true = causes.group_by(level).agg(true=pl.col("pounds").sum())
+    given = credits.group_by("model", level).agg(given=pl.col("credit_amount").cast(pl.Float64).sum())
     found = []
     for model in sorted(given["model"].unique()):
-        both = causes.join(given.filter(pl.col("model") == model).drop("model"), on="channel", how="full", coalesce=True).fill_null(0.0)
-        shares = both.select(pl.col("true", "given") / pl.col("true", "given").sum())
-        correlation = spearmanr(shares["true"], shares["given"]).statistic if both.height > 1 else float("nan")
-        error = np.abs(shares["true"].to_numpy() - shares["given"].to_numpy()).mean()
-        found.append(Fit(model, float(correlation), float(error) * 100))
+        both = true.join(given.filter(pl.col("model") == model).drop("model"), on=level, how="full", coalesce=True).fill_null(0.0)
+        shares = (both["true"] / both["true"].sum()).to_numpy(), (both["given"] / both["given"].sum()).to_numpy()
+        correlation = spearmanr(*shares).statistic if both.height > 1 else float("nan")
+        found.append(Fit(model, level.removesuffix("_id"), float(correlation), float(np.abs(shares[0] - shares[1]).mean()) * 100))
     return found

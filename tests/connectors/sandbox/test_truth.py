@@ -229,11 +229,11 @@ def test_consent_is_taken_back_after_it_was_given(made):
 
 
 def test_credit_like_the_truth_fits_and_credit_upside_down_does_not():
-    causes = pl.DataFrame({"channel": ["a", "b", "c"], "true": [10.0, 30.0, 60.0]})
-    given = pl.DataFrame({"model": ["good"] * 3 + ["bad"] * 3, "channel": ["a", "b", "c"] * 2, "given": [1.0, 3.0, 6.0, 6.0, 3.0, 1.0]})
-    bad, good = fits(causes, given)
+    causes = pl.DataFrame({"channel": ["a", "b", "c", "c"], "pounds": [10.0, 30.0, 40.0, 20.0]})
+    credits = pl.DataFrame({"model": ["good"] * 3 + ["bad"] * 3, "channel": ["a", "b", "c"] * 2, "credit_amount": [1, 3, 6, 6, 3, 1]})
+    bad, good = fits(causes, credits, "channel")
     assert (good.rank_correlation, good.mean_error) == (1.0, pytest.approx(0))
-    assert bad.rank_correlation == -1.0 and bad.mean_error == pytest.approx(100 / 3)
+    assert (bad.model, bad.level, bad.rank_correlation) == ("bad", "channel", -1.0) and bad.mean_error == pytest.approx(100 / 3)
 
 
 def test_a_wrong_amount_a_lost_order_and_a_wrong_spend_cost_points(made):

@@ -162,6 +162,21 @@ def test_the_crm_tells_of_texts_mailings_deals_tickets_reviews_and_surveys(drops
     assert len(ids) == len(set(ids))
 
 
+def test_the_crm_holds_people_twice_and_rows_that_come_again_out_of_date(drops):
+    folder = drops / "sandbox_marketing" / "contacts"
+    contacts = [(path.name[:10], json.loads(line)) for path in sorted(folder.iterdir()) for line in path.read_bytes().splitlines()]
+    by_mail: dict[str, set[str]] = {}
+    for _, row in contacts:
+        by_mail.setdefault(row["email"].lower(), set()).add(row["crm_id"])
+    assert {len(ids) for ids in by_mail.values()} == {1, 2}
+    newest: dict[str, str] = {}
+    stale = 0
+    for _, row in contacts:
+        stale += row["updated_at"] < newest.get(row["crm_id"], "")
+        newest[row["crm_id"]] = max(row["updated_at"], newest.get(row["crm_id"], ""))
+    assert 0 < stale < 0.1 * len(contacts)
+
+
 def test_product_prices_change_and_orders_follow(drops):
     prices: dict[str, list[tuple[str, str]]] = {}
     for product in objects(drops / "sandbox_shop" / "products"):
