@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from connectors.sandbox import crm, marketing, pools, site
-from connectors.sandbox.chance import DAY, stream
-from connectors.sandbox.drops import NO_LINES, by_day, objects
+from connectors.sandbox.chance import DAY, Ints, stream
+from connectors.sandbox.drops import by_day, objects
 from connectors.sandbox.orders import exchange_rates
 from connectors.sandbox.site import Texts
 from connectors.sandbox.text import amounts, csv_text, instants, joined, numbers, taken, taken_where
@@ -89,18 +89,23 @@ def write_order_lines(texts: Texts, folder: Path) -> int:
         amounts(orders.line_price), amounts(orders.line_price * orders.line_quantity), taken(texts.order_currency, order),
         taken([code for code, _, _ in pools.COUNTRIES], people.country[person]), taken(("", "VOUCHER"), is_voucher[order]),
     )  # fmt: skip
-    again = np.flatnonzero((stream(world.seed, "lines again").random(len(order)) < world.mess.lines_again) & (at + DAY < world.end))
+    again = lines_again(world)
     rows, at = pa.concat_arrays([rows, rows.take(pa.array(again))]), np.concatenate([at, at[again] + DAY])
+    return by_day(world, folder, ".csv", rows, at, header, lambda place: broken_lines(world, place))
 
-    def broken(place: int) -> list[bytes]:
-        stamp = f"{world.first_day + timedelta(days=place)}T12:00:00.000Z"
-        if place % 10 == 4:  # a comma that nobody quoted
-            return [f"S-ragged-{place},1,{stamp},{stamp},,,,P-0004,Ceramic Print, boxed,1,9.95,9.95,GBP,GB,".encode()]
-        if place % 10 == 8:
-            return [f"S-types-{place},1,{stamp},{stamp},,,,P-0001,Ceramic Mug,two,9.95,19.90,GBP,GB,".encode()]
-        return []
 
-    return by_day(world, folder, ".csv", rows, at, header, broken if world.mess.cut_short else NO_LINES)
+def lines_again(world: World) -> Ints:
+    """The order lines that are delivered again the next day."""
+    at = world.orders.ordered_at[world.orders.line_order]
+    return np.flatnonzero((stream(world.seed, "lines again").random(len(at)) < world.mess.lines_again) & (at + DAY < world.end))
+
+
+def broken_lines(world: World, place: int) -> list[bytes]:
+    """The order lines of a day that nobody can use: a comma that nobody quoted, a word for a number."""
+    stamp = f"{world.first_day + timedelta(days=place)}T12:00:00.000Z"
+    rows = {4: f"S-ragged-{place},1,{stamp},{stamp},,,,P-0004,Ceramic Print, boxed,1,9.95,9.95,GBP,GB,"}
+    rows |= {8: f"S-types-{place},1,{stamp},{stamp},,,,P-0001,Ceramic Mug,two,9.95,19.90,GBP,GB,"}
+    return [rows[place % 10].encode()] if world.mess.cut_short and place % 10 in rows else []
 
 
 def write_refunds(texts: Texts, folder: Path) -> int:

@@ -12,7 +12,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from connectors.sandbox import effects, pools, site
 from connectors.sandbox.chance import DAY, HOUR, Flags, Floats, Ints, Words, below, happens, mixed, stream
-from connectors.sandbox.drops import NO_LINES, by_day, objects
+from connectors.sandbox.drops import by_day, objects
 from connectors.sandbox.orders import exchange_rates, in_pounds
 from connectors.sandbox.site import Texts
 from connectors.sandbox.text import hexadecimal, instants, joined, numbers, taken, taken_where
@@ -207,8 +207,9 @@ def write_email_events(texts: Texts, folder: Path) -> int:
         taken(("", ',"user_agent":"'), has_agent.astype(np.int64)), taken_where(has_agent, pa.array(agents), agent),
         taken(("", '"'), has_agent.astype(np.int64)), "}",
     )  # fmt: skip
+    return by_day(world, folder, ".jsonl", rows, seen.at, extra=lambda place: broken_mails(world, place))
 
-    def broken(place: int) -> list[bytes]:
-        return [b'{"id":"m-cut-%d","event":"opened","event_at":' % place] if place % 14 == 6 else []
 
-    return by_day(world, folder, ".jsonl", rows, seen.at, extra=broken if world.mess.cut_short else NO_LINES)
+def broken_mails(world: World, place: int) -> list[bytes]:
+    """The lines of a day's e-mail events that are cut."""
+    return [b'{"id":"m-cut-%d","event":"opened","event_at":' % place] if world.mess.cut_short and place % 14 == 6 else []

@@ -54,7 +54,7 @@ def score(truth: Path, lake: Path) -> list[Score]:
     conversions = rows(lake, "journeys.conversions")
     return [
         *faults(placed),
-        *ledger(records, rows(lake, "ops.ledger")),
+        *ledger(pl.read_parquet(truth / "ledger.parquet"), rows(lake, "ops.ledger")),
         *instants(placed, site),
         *people(placed, site, rows(lake, "identity.person_map")),
         *crawlers(placed, site),
@@ -100,14 +100,17 @@ def faults(placed: pl.DataFrame) -> list[Score]:
     return [Score(f"records {r['why'] or 'without a fault'}", r["right"], r["of"]) for r in kinds.iter_rows(named=True)]
 
 
-def ledger(records: pl.DataFrame, ledger: pl.DataFrame) -> list[Score]:
-    """The lake's own books of the web log, of the last build of each range that found work: what they say is set aside, and what is true."""
-    own = ledger.filter((pl.col("table_name") == "silver.events") & (pl.col("source") == SOURCE) & (pl.col("rows_in") > 0))
-    last = own.sort("started_at").unique(["from_date", "to_date", "input_name"], keep="last")
-    true = dict(records.group_by("fate").len().iter_rows())
-    fates = {"duplicates": "duplicate", "late": "late", "quarantined": "quarantined"}
-    counted = [(name, int(last[name].sum()), true.get(fate, 0)) for name, fate in fates.items()]
-    return [Score(f"{name} in the ledger", min(said, of), max(said, of)) for name, said, of in counted]
+def ledger(true: pl.DataFrame, book: pl.DataFrame) -> list[Score]:
+    """The lake's own books, of the last build of each range that found work: what they say was set aside, and what was."""
+    key, fates = ["table_name", "source"], ["duplicates", "late", "quarantined"]
+    last = book.filter(pl.col("rows_in") > 0).sort("started_at").unique([*key, "from_date", "to_date", "input_name"], keep="last")
+    said = last.group_by(key).agg(pl.col(fates).sum())
+    both = true.join(said, on=key, how="left", suffix="_said").fill_null(0)
+    rows = [(row, fate) for row in both.iter_rows(named=True) for fate in fates if row[fate] or row[f"{fate}_said"]]
+    return [
+        Score(f"{fate} of {row['source']} in the ledger of {row['table_name']}", *sorted((row[fate], int(row[f"{fate}_said"]))))
+        for row, fate in rows
+    ]
 
 
 def instants(placed: pl.DataFrame, events: pl.DataFrame) -> list[Score]:

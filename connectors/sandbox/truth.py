@@ -17,10 +17,10 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from scipy.sparse import coo_array  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
-from connectors.sandbox import crm, effects, marketing, pools, site
+from connectors.sandbox import crm, effects, files, marketing, pools, site
 from connectors.sandbox.chance import HOUR, NEVER, Ints, mixed
 from connectors.sandbox.log import CONFLICT, LOGIN, ORDER, RETRY, known_at
-from connectors.sandbox.mess import DUPLICATE, FAULTS, USED
+from connectors.sandbox.mess import DUPLICATE, FAULTS, LATE, QUARANTINED, USED
 from connectors.sandbox.orders import CURRENCIES, exchange_rates, in_pounds
 from connectors.sandbox.site import Texts, days_of
 from connectors.sandbox.text import hexadecimal, joined, numbers, taken
@@ -340,6 +340,22 @@ def ad_spend(texts: Texts) -> pa.Table:
     )
 
 
+def ledger(texts: Texts) -> pa.Table:
+    """One row per silver table and source whose faults are counted: how many records are duplicates, late and quarantined."""
+    world, events = texts.world, texts.world.events
+    fates = np.asarray([fault.fate for fault in FAULTS])[events.fault]
+    reports = marketing.ad_reports(world)
+    days = range(world.days)
+    rows = (
+        ("silver.events", "sandbox_site", (events.copy == RETRY).sum(), (fates == LATE).sum(), (fates == QUARANTINED).sum()),
+        ("silver.events", "sandbox_marketing", 0, 0, sum(len(marketing.broken_mails(world, day)) for day in days)),
+        ("silver.order_lines", "sandbox_shop", len(files.lines_again(world)), 0, sum(len(files.broken_lines(world, day)) for day in days)),
+        ("silver.ad_spend", "sandbox_marketing", len(reports) - ad_spend(texts).num_rows, 0, 0),
+    )
+    names = ("table_name", "source", "duplicates", "late", "quarantined")
+    return pa.table({name: pa.array([row[i] if i < 2 else int(row[i]) for row in rows]) for i, name in enumerate(names)})
+
+
 TABLES: dict[str, Callable[[Texts], pa.Table]] = {
     "visits": visits,
     "people": people,
@@ -350,4 +366,5 @@ TABLES: dict[str, Callable[[Texts], pa.Table]] = {
     "touches": touches,
     "consents": consents,
     "ad_spend": ad_spend,
+    "ledger": ledger,
 }

@@ -251,7 +251,22 @@ def test_a_wrong_amount_a_lost_order_and_a_wrong_spend_cost_points(made):
 
 
 def test_the_ledgers_counts_are_compared_with_the_truth():
-    records = pl.DataFrame({"fate": ["used", "duplicate", "late", "late"]})
-    book = {"table_name": ["silver.events"], "source": ["sandbox_site"], "rows_in": [4], "started_at": [1], "from_date": [1], "to_date": [2]}
-    book = pl.DataFrame(book | {"input_name": ["mapped"], "duplicates": [1], "late": [1], "quarantined": [0]})
-    assert [(s.right, s.of) for s in ledger(records, book)] == [(1, 1), (1, 2), (0, 0)]
+    key = {"table_name": ["silver.events"], "source": ["sandbox_site"]}
+    true = pl.DataFrame(key | {"duplicates": [1], "late": [2], "quarantined": [0]})
+    book = pl.DataFrame(
+        {name: values * 2 for name, values in key.items()}
+        | {"rows_in": [4, 4], "started_at": [1, 2], "from_date": [1, 1], "to_date": [2, 2], "input_name": ["mapped"] * 2}
+        | {"duplicates": [7, 1], "late": [7, 1], "quarantined": [7, 0]}
+    )
+    assert [(s.right, s.of) for s in ledger(true, book)] == [(1, 1), (1, 2)]
+
+
+def test_the_truths_ledger_counts_what_the_files_hold(made):
+    records, true = table(made, "records"), {(r["table_name"], r["source"]): r for r in table(made, "ledger").iter_rows(named=True)}
+    fates = dict(records.group_by("fate").len().iter_rows())
+    site = true["silver.events", "sandbox_site"]
+    assert (site["duplicates"], site["late"], site["quarantined"]) == (fates["duplicate"], fates["late"], fates["quarantined"])
+    lines = [line for path in (made[0] / "sandbox_shop" / "order_lines").iterdir() for line in path.read_text().splitlines()[1:]]
+    shop = true["silver.order_lines", "sandbox_shop"]
+    assert shop["quarantined"] == sum(line.startswith(("S-ragged", "S-types")) for line in lines) > 0
+    assert shop["duplicates"] == len(lines) - len(set(lines))
