@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from connectors.sandbox import crm, marketing, pools, site
+from connectors.sandbox import crm, marketing, pools, site, weblog
 from connectors.sandbox.chance import DAY, Ints, stream
 from connectors.sandbox.drops import by_day, objects
 from connectors.sandbox.orders import exchange_rates
@@ -21,7 +21,7 @@ from connectors.sandbox.world import World
 def write_world(world: World, out: Path, events_only: bool = False, parquet: bool = False) -> dict[str, int]:
     """Write every stream. Returns records written by "source.stream"."""
     texts = Texts(world.without_faults() if parquet else world)
-    write_events = site.write_parquet if parquet else site.write_jsonl
+    write_events = weblog.write_parquet if parquet else weblog.write_jsonl
     counts = {"sandbox_site.events": write_events(texts, out / "sandbox_site" / "events")}
     if events_only:
         return counts

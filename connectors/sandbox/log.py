@@ -38,15 +38,8 @@ class Events:
         return len(self.visit)
 
 
-def make_events(seed: int, people: People, visits: Visits, has_order: Flags, days: int, start: int, mess: Mess) -> tuple[Events, Events]:
-    """(what was done, one place per event; the records of the log, by received time)."""
-    done = _done(seed, people, visits, has_order)
-    copy = chosen(stream(seed, "copied"), [1 - mess.sent_twice - mess.other_body, mess.sent_twice, mess.other_body], len(done)).astype(np.int8)
-    return done, _with_copies(seed, _delayed(seed, done, copy == NORMAL, days, start, mess), copy, days, start)
-
-
-def _done(seed: int, people: People, visits: Visits, has_order: Flags) -> Events:
-    """Landing, login, pages, search, products, cart, checkout, order: the steps of every visit in this order, seconds to minutes apart."""
+def make_events(seed: int, people: People, visits: Visits, has_order: Flags) -> Events:
+    """What was done, by visit: landing, login, pages, search, products, cart, checkout, order in this order, seconds to minutes apart."""
     random, count = stream(seed, "events"), len(visits)
     is_bot = visits.person < 0
     has_account = people.has_account[visits.person.clip(0)] & ~is_bot
@@ -94,6 +87,13 @@ def _products(random: np.random.Generator, people: People, visits: Visits, visit
     return np.where(kind > PRODUCT, product[looked], product)
 
 
+def arrived(seed: int, done: Events, days: int, start: int, mess: Mess) -> Events:
+    """The records of what was done, by the time they were received: with their faults, and with the copies that come besides."""
+    shares = [1 - mess.sent_twice - mess.other_body, mess.sent_twice, mess.other_body]
+    copy = chosen(stream(seed, "copied"), shares, len(done)).astype(np.int8)
+    return _with_copies(seed, _delayed(seed, done, copy == NORMAL, days, start, mess), copy, days, start)
+
+
 def _delayed(seed: int, done: Events, may_fail: Flags, days: int, start: int, mess: Mess) -> Events:
     """The same with faults drawn, and received later where the fault says so; what would arrive after the world's end is not late."""
     random = stream(seed, "faults")
@@ -115,9 +115,9 @@ def _with_copies(seed: int, events: Events, copy: Ints, days: int, start: int) -
     random = stream(seed, "copies")
     again = np.flatnonzero(copy)
     received = np.concatenate([events.received_at, events.received_at[again] + random.integers(1_000, 30_000, len(again))])
-    received = np.minimum(received, start + days * DAY - 1)
-    order = np.argsort(received, kind="stable")
-    place = np.concatenate([np.arange(len(events)), again])[order]
+    np.minimum(received, start + days * DAY - 1, out=received)
+    order = np.argsort(received, kind="stable").astype(np.int32)
+    place = np.concatenate([np.arange(len(events), dtype=np.int32), again.astype(np.int32)])[order]
     return Events(
         visit=events.visit[place],
         kind=events.kind[place],

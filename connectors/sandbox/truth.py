@@ -22,9 +22,10 @@ from connectors.sandbox.chance import HOUR, NEVER, Ints, mixed
 from connectors.sandbox.log import CONFLICT, LOGIN, ORDER, RETRY, known_at
 from connectors.sandbox.mess import DUPLICATE, FAULTS, LATE, QUARANTINED, USED
 from connectors.sandbox.orders import CURRENCIES, exchange_rates, in_pounds
-from connectors.sandbox.site import Texts, days_of
+from connectors.sandbox.site import Texts
 from connectors.sandbox.text import hexadecimal, joined, numbers, taken
 from connectors.sandbox.visits import PUSH, SMS, is_held_out
+from connectors.sandbox.weblog import days_of
 from connectors.sandbox.world import World
 
 GAP = HOUR // 2

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from connectors.sandbox import files, log, site, truth, world
+from connectors.sandbox import files, log, site, truth, weblog, world
 from connectors.sandbox.mess import CLEAN, FAULTS, MESS, Mess, tidy_but
 
 UNTIL = date(2026, 11, 20)
@@ -85,9 +85,9 @@ def test_tiny_worlds_are_worlds(tmp_path, people, days, mess):
 def test_a_missing_day_waits_for_no_other(large):
     for seed in range(40):
         one = world.World(**{**vars(large), "seed": seed, "days": 200})
-        missing = site.missing_days(one)
+        missing = weblog.missing_days(one)
         assert len(missing) == 8
-        assert not missing & {day + site.DELIVERED_LATER for day in missing} and max(missing) + site.DELIVERED_LATER < 200
+        assert not missing & {day + weblog.DELIVERED_LATER for day in missing} and max(missing) + weblog.DELIVERED_LATER < 200
 
 
 def test_the_rows_of_a_seed_are_the_same_on_every_machine():
@@ -96,7 +96,7 @@ def test_the_rows_of_a_seed_are_the_same_on_every_machine():
     digest = hashlib.sha256()
     texts = site.Texts(one)
     fragments = site.order_fragments(texts)
-    for _, chunks in site.days_of(one):
+    for _, chunks in weblog.days_of(one):
         for rows in chunks:
             digest.update("\n".join(site.payloads(texts, site.chunk_of(texts, rows), fragments).to_pylist()).encode())
     assert digest.hexdigest()[:16] == "6ca448ae07b9f9a5"
