@@ -131,7 +131,6 @@ def visits(texts: Texts) -> pa.Table:
     np.maximum.at(ended, visit, at)
     landed = np.zeros(len(seen), dtype=bool)
     landed[events.visit[kept & (events.kind == 0)]] = True
-    groups = np.asarray([entry.group for entry in texts.entries])
     is_tagged = np.asarray([bool(entry.source or entry.click_id_type) for entry in texts.entries])[texts.entry] & landed
     order = np.lexsort((began, seen.cookie))
     order = order[(seen.person[order] >= 0) & (count[order] > 0) & seen.has_cookie[order]]
@@ -139,19 +138,18 @@ def visits(texts: Texts) -> pa.Table:
     goes_on = (seen.cookie[order] == seen.cookie[before]) & (began[order] - ended[before] <= GAP) & ~is_tagged[order]
     goes_on[:1] = False
     first = np.flatnonzero(~goes_on)
-    true_groups = np.asarray([one.group for one in pools.CAMPAIGNS])
-    if not len(first):
-        first = np.zeros(0, dtype=np.int64)
-    shown = np.where(landed[order[first]], groups[texts.entry[order[first]]], "Direct")
+    whole = order[first]
+    # without its landing a visit says nothing of its way in
+    shown = np.where(landed[whole], texts.entry[whole], len(texts.entries))
     return pa.table(
         {
-            "visit": pa.array(order[first]),
-            "person": pa.array(seen.person[order[first]]),
-            "started_at": instants(began[order[first]]),
+            "visit": pa.array(whole),
+            "person": pa.array(seen.person[whole]),
+            "started_at": instants(began[whole]),
             "ended_at": instants(np.maximum.reduceat(ended[order], first) if len(first) else first),
             "events": pa.array(np.add.reduceat(count[order], first) if len(first) else first),
-            "shown_channel": pa.array(shown.tolist(), pa.string()),
-            "channel": pa.array(true_groups[seen.campaign[order[first]]].tolist(), pa.string()),
+            "shown_channel": taken([*(entry.group for entry in texts.entries), "Direct"], shown),
+            "channel": taken([one.group for one in pools.CAMPAIGNS], seen.campaign[whole]),
         }
     )
 
@@ -344,11 +342,12 @@ def ad_spend(texts: Texts) -> pa.Table:
 def ledger(texts: Texts) -> pa.Table:
     """One row per silver table and source whose faults are counted: how many records are duplicates, late and quarantined."""
     world, events = texts.world, texts.world.events
-    fates = np.asarray([fault.fate for fault in FAULTS])[events.fault]
+    faults = np.bincount(events.fault, minlength=len(FAULTS))
+    late, quarantined = (sum(faults[code] for code, fault in enumerate(FAULTS) if fault.fate == fate) for fate in (LATE, QUARANTINED))
     reports = marketing.ad_reports(world)
     days = range(world.days)
     rows = (
-        ("silver.events", "sandbox_site", (events.copy == RETRY).sum(), (fates == LATE).sum(), (fates == QUARANTINED).sum()),
+        ("silver.events", "sandbox_site", (events.copy == RETRY).sum(), late, quarantined),
         ("silver.events", "sandbox_marketing", 0, 0, sum(len(marketing.broken_mails(world, day)) for day in days)),
         ("silver.order_lines", "sandbox_shop", len(files.lines_again(world)), 0, sum(len(files.broken_lines(world, day)) for day in days)),
         ("silver.ad_spend", "sandbox_marketing", len(reports) - ad_spend(texts).num_rows, 0, 0),
