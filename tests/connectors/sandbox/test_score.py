@@ -6,7 +6,8 @@ from datetime import date
 import polars as pl
 import pytest
 
-from connectors.sandbox.score import ad_spend, faults, fits, ledger, orders, pairs, people, with_place
+from connectors.errors import ConnectorError
+from connectors.sandbox.score import ad_spend, faults, fits, ledger, orders, pairs, people, rows, score, with_place
 
 UNTIL = date(2026, 11, 20)
 
@@ -99,3 +100,11 @@ def test_the_ledgers_counts_are_compared_with_the_truth():
         | {"duplicates": [7, 1], "late": [7, 1], "quarantined": [7, 0]}
     )
     assert [(s.right, s.of) for s in ledger(true, book)] == [(1, 1), (1, 2)]
+
+
+def test_a_lake_that_was_not_built_is_named_and_one_without_quarantine_is_fine(made, tmp_path):
+    with pytest.raises(ConnectorError, match=r"has no silver\.events: build the lake first"):
+        score(made[0] / "truth", tmp_path)
+    aside = rows(tmp_path, "silver.events__quarantine")
+    good = table(made, "records").filter(pl.col("fate") == "used")
+    assert all(s.right == s.of for s in faults(with_place(good, lake_of(good)[0], aside)))
