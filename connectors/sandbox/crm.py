@@ -11,6 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from connectors.sandbox import effects, pools, site
 from connectors.sandbox.chance import DAY, HOUR, Flags, Ints, below, happens, mixed, stream
 from connectors.sandbox.drops import by_day
+from connectors.sandbox.people import HAS_PHONE
 from connectors.sandbox.site import Texts
 from connectors.sandbox.text import amounts, hexadecimal, instants, joined, numbers, taken, taken_where
 from connectors.sandbox.visits import PUSH, SMS
@@ -40,7 +41,7 @@ def write_contacts(texts: Texts, folder: Path) -> int:
     delivered = np.concatenate([created, changed_at, stale_at, created[twice] + HOUR])
     sizes = (len(person), len(changed), len(stale), len(twice))
     version = np.repeat([0, 1, 0, 2], sizes)
-    has_phone = happens(0.6, world.seed, 6, who) & (version != 2) | (version == 1)
+    has_phone = happens(HAS_PHONE, world.seed, 6, who) & (version != 2) | (version == 1)
     mail = pa.concat_arrays([texts.email, pa.compute.utf8_upper(texts.email)]).take(pa.array(who + len(people) * (version == 2)))
     rows = joined(
         '{"crm_id":"', taken(("c-", "c-", "c-9"), version), numbers(who, 6), '","email":"', mail,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from connectors.sandbox import pools
-from connectors.sandbox.chance import DAY, HOUR, Flags, Floats, Ints, happens, stream
-from connectors.sandbox.people import People
+from connectors.sandbox.chance import DAY, HOUR, Flags, Floats, Ints, chosen, happens, stream
+from connectors.sandbox.people import HAS_PHONE, People
 from connectors.sandbox.visits import Visits, is_held_out, is_running, newsletter_at
 
 BASE = 0.1
@@ -57,20 +57,22 @@ class Causes:
 def make_exposures(seed: int, people: People, days: int, start: int) -> Exposures:
     """In the order of the kinds; only people whom the campaign may reach."""
     contact, end = np.flatnonzero(people.is_contact), start + days * DAY
-    weeks, texts = np.arange(1, (days - 1) // 7 + 2), np.arange(max(days // 14, 1))
-    mails = _each(contact, weeks)
+    weeks, fortnights = np.arange(1, (days - 1) // 7 + 2), np.arange(max(days // 14, 1))
+    mailed, letter = _each(contact, weeks)
+    texted, text = _each(contact[happens(HAS_PHONE, seed, 6, contact)], fortnights)
+    noted, note = _each(contact[people.has_app[contact]], weeks)
     random = stream(seed, "impressions")
     shown = np.repeat(np.arange(len(people)), random.poisson(IMPRESSIONS_PER_30_DAYS * days / 30, len(people)))
-    ads = np.asarray([pools.PLACES[key] for key in SHOWN])[np.searchsorted(np.cumsum(SHOWN_WEIGHTS), random.random(len(shown))).clip(0, 2)]
-    span = (people.left - people.joined)[shown]
-    shown_at = people.joined[shown] + (random.random(len(shown)) * span).astype(np.int64)
-    posted = start + int(days * 0.3) * DAY + 9 * HOUR
+    ads = np.asarray([pools.PLACES[key] for key in SHOWN])[chosen(random, SHOWN_WEIGHTS, len(shown))]
+    seen_at = people.joined[shown] + (random.random(len(shown)) * (people.left - people.joined)[shown]).astype(np.int64)
+    posted_at = np.full(len(contact), start + int(days * 0.3) * DAY + 9 * HOUR)
     drafts = (
-        (MAIL, pools.NEWSLETTER, *mails, newsletter_at(seed, start, mails[1], mails[0])),
-        (TEXT, "s-61", *(t := _each(contact[happens(0.6, seed, 6, contact)], texts)), start + (t[1] * 14 + 2) * DAY + 16 * HOUR + t[0] % 900_000),
-        (NOTE, "u-71", *(n := _each(contact[people.has_app[contact]], weeks)), start + n[1] * 7 * DAY - 2 * DAY + 18 * HOUR + n[0] % 60_000),
-        (MAILING, "p-81", contact, np.zeros(len(contact), dtype=np.int64), np.full(len(contact), posted)),
-        (IMPRESSION, ads, shown, shown % 2, shown_at),
+        (MAIL, pools.NEWSLETTER, mailed, letter, newsletter_at(seed, start, letter, mailed)),
+        # texts leave over a quarter of an hour, notes within a minute
+        (TEXT, "s-61", texted, text, start + (text * 14 + 2) * DAY + 16 * HOUR + texted % 900_000),
+        (NOTE, "u-71", noted, note, start + (note * 7 - 2) * DAY + 18 * HOUR + noted % 60_000),
+        (MAILING, "p-81", contact, 0 * contact, posted_at),
+        (IMPRESSION, ads, shown, shown % 2, seen_at),
     )
     parts = []
     for kind, key, person, number, at in drafts:

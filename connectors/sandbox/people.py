@@ -11,6 +11,7 @@ from connectors.sandbox.chance import DAY, NEVER, Flags, Floats, Ints, below, ch
 from connectors.sandbox.mess import Mess
 
 MAILBOXES = 3
+HAS_PHONE = 0.6  # share of the contacts whose number stands in the CRM
 OFFICE_SEATS = 40
 SHOPPER_DAYS = 120  # how long somebody stays interested, on average
 

@@ -9,7 +9,7 @@ import numpy as np
 from connectors.sandbox import pools
 from connectors.sandbox.chance import DAY, HOUR, Flags, Ints, Words, below, chosen, happens, mixed, stream
 from connectors.sandbox.mess import Mess
-from connectors.sandbox.people import People
+from connectors.sandbox.people import HAS_PHONE, People
 
 VISITS_PER_30_DAYS = 2.9
 BY_HOUR = (1, 1, 1, 1, 1, 2, 4, 7, 9, 10, 11, 12, 13, 12, 11, 11, 12, 13, 15, 17, 18, 14, 8, 3)
@@ -120,7 +120,7 @@ def _can_be_reached(seed: int, people: People, person: Ints, channel: Ints, star
     sent_at = newsletter_at(seed, start, newsletter_week(start, started), person)
     gets_mail = people.may_be_written(person, sent_at) & (sent_at < people.unsubscribed_at[person])
     may = people.may_be_written(person, started - 2 * DAY)
-    has_phone = happens(0.6, seed, 6, person)
+    has_phone = happens(HAS_PHONE, seed, 6, person)
     return np.select(
         [channel == EMAIL, channel == SMS, channel == PUSH], [gets_mail, may & has_phone, may & people.has_app[person]], default=True
     )
