@@ -64,7 +64,7 @@ def make(
     out: Annotated[Path, typer.Option(help="folder the files are written below, as <source>/<stream>/…")],
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="last day, inclusive")],
     people: Annotated[int, typer.Option(min=10)] = 2000,
-    days: Annotated[int, typer.Option(min=3)] = 30,
+    days: Annotated[int, typer.Option(min=1)] = 30,
     seed: int = 7,
     events_only: Annotated[bool, typer.Option("--events-only", help="web events alone")] = False,
     parquet: Annotated[bool, typer.Option("--parquet", help="web events as Parquet: a payload column plus typed columns, without truth")] = False,
@@ -88,13 +88,14 @@ def show_score(
     lake: Annotated[Path | None, typer.Option(help="root of the lake; default: conf/platform.yml")] = None,
 ) -> None:
     """What the pipeline got right about the sandbox world."""
-    from connectors.sandbox.score import score  # polars loads only when it is needed
+    from connectors.sandbox.score import attribution, score  # polars loads only when it is needed
 
     folder = truth or settings.home() / "drops" / "truth"
     if not (folder / "records.parquet").is_file():
         raise ConnectorError(f"{folder} holds no truth tables: make a world with `python -m connectors sandbox make --out FOLDER …` first")
-    for line in score(folder, lake or Path(settings.platform().lake)):
-        typer.echo(f"{line.share:9.4%}  {line.right:>12,} of {line.of:>12,}  {line.what}")
+    root = lake or Path(settings.platform().lake)
+    for line in (*score(folder, root), *attribution(folder, root)):
+        typer.echo(line)
 
 
 def main() -> int:

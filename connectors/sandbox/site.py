@@ -1,58 +1,59 @@
-"""The web event log of the sandbox: one JSON object per event, or the same as Parquet with typed columns beside the payload."""
+"""The web events of the sandbox as text: columns by name, and each event as one JSON object."""
 
 from __future__ import annotations
 
 import dataclasses
-import gzip
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from connectors.sandbox import pools
-from connectors.sandbox.text import amounts, hexadecimal, instants, joined, lines, numbers, taken, taken_where
-from connectors.sandbox.world import CART, CONFLICT, DAY, EMAIL, LANDING, LOGIN, ORDER, PRODUCT, PRODUCTS, World
+from connectors.sandbox import log, pools
+from connectors.sandbox.chance import Flags, Ints, Words, below
+from connectors.sandbox.log import CART, CHECKOUT, CONFLICT, LANDING, LOGIN, ORDER, PRODUCT, SEARCH
+from connectors.sandbox.mess import FAULTS
+from connectors.sandbox.text import amounts, hexadecimal, instants, joined, numbers, replaced, taken, taken_where
+from connectors.sandbox.visits import EMAIL, newsletter_week
+from connectors.sandbox.world import World
 
-CHUNK = 200_000
-WRITERS = 2
-# Parquet columns that a dictionary would only slow down.
-UNIQUE_COLUMNS = ("payload", "client_event_id", "event_at", "received_at", "anonymous_id", "client_session_id", "click_id")
 KINDS = (
     ("page", "page_viewed"),
     ("identify", "logged_in"),
     ("page", "page_viewed"),
+    ("track", "searched"),
     ("track", "product_viewed"),
     ("track", "cart_added"),
+    ("track", "checkout_started"),
     ("track", "order_completed"),
 )
-PLACEHOLDER = "test@test.com"
 
 
 def product_ids() -> list[str]:
-    return [f"P-{place + 1:04d}" for place in range(PRODUCTS)]
+    return [f"P-{place + 1:04d}" for place in range(pools.PRODUCTS)]
 
 
 def product_names() -> list[str]:
     """Every tenth name holds a comma, as shops' names do."""
     kinds = len(pools.NOUNS)
-    plain = [f"{pools.MATERIALS[p // kinds]} {pools.NOUNS[p % kinds]}" for p in range(PRODUCTS)]
+    plain = [f"{pools.MATERIALS[p // kinds]} {pools.NOUNS[p % kinds]}" for p in range(pools.PRODUCTS)]
     return [f"{name}, boxed" if place % 10 == 3 else name for place, name in enumerate(plain)]
 
 
-def category_of(product: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return product % len(pools.CATEGORIES)
+def product_texts() -> list[str]:
+    """What the shop's page says about each product."""
+    kinds, phrases = len(pools.NOUNS), pools.PHRASES
+    return [
+        f"{pools.MATERIALS[p // kinds]} {pools.NOUNS[p % kinds].lower()}, {phrases[p % 5]}; {phrases[(p // 5) % 5]}."
+        for p in range(pools.PRODUCTS)
+    ]
 
 
-def newsletter_week(world: World, instant: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Which newsletter is the newest at the instant: one leaves every seventh day at 06:00, number 0 before the world begins."""
-    return ((instant - world.start - 6 * 3_600_000 - 1_800_000) // (7 * DAY) + 1).clip(0)
+def category_of(product: Ints) -> Ints:
+    return product % len(pools.NOUNS) // 2
 
 
 def newsletters(world: World) -> list[tuple[str, str]]:
@@ -62,12 +63,12 @@ def newsletters(world: World) -> list[tuple[str, str]]:
 
 
 def entries(world: World) -> list[pools.Entry]:
-    """All ways in: those of the pools, then one per newsletter."""
+    """All ways in, as each variant of pools.VARIANTS in turn shows them: those of the pools, then one per newsletter."""
     mail = [
-        pools.Entry("email", 1, "newsletter", "email", name, campaign_id, referrer="https://mail.google.com/")
+        pools.Entry("email", 1, pools.NEWSLETTER, "email", name, campaign_id, referrer="https://mail.google.com/", group="Email")
         for campaign_id, name in newsletters(world)
     ]
-    return [*pools.ENTRIES, *mail]
+    return [variant(entry) for variant in pools.VARIANTS for entry in (*pools.ENTRIES, *mail)]
 
 
 class Texts:
@@ -76,8 +77,11 @@ class Texts:
     def __init__(self, world: World) -> None:
         self.world = world
         self.entries = entries(world)
-        mail = len(pools.ENTRIES) + newsletter_week(world, world.visits.started)
-        self.entry = np.where(world.visits.channel == EMAIL, mail, world.visits.entry)
+        visits, ways = world.visits, len(self.entries) // len(pools.VARIANTS)
+        mail = len(pools.ENTRIES) + newsletter_week(world.start, visits.started)
+        self.entry = (visits.variant * ways + np.where(visits.channel == EMAIL, mail, visits.entry)).astype(np.int16)
+        self.has_login = np.zeros(len(visits), dtype=bool)
+        self.has_login[world.events.visit[world.events.kind == LOGIN]] = True
 
     def prepare(self) -> None:
         """Make every column now, so that threads only read them."""
@@ -85,15 +89,21 @@ class Texts:
             if isinstance(value, cached_property):
                 getattr(self, name)
 
+    def mailbox(self, number: Ints) -> pa.Array:
+        """The e-mail addresses of these numbers: three of each person, of one name and different look."""
+        people = self.world.people
+        owner, slot = number // 3, number % 3
+        first, last = [n.lower() for n in pools.FIRST_NAMES], [n.lower() for n in pools.LAST_NAMES]
+        host = (people.mail_host[owner] + slot) % len(pools.MAIL_HOSTS)
+        return joined(
+            taken(first, people.first_name[owner]), taken((".", "", "_"), slot), taken(last, people.last_name[owner]), numbers(owner),
+            "@", taken(pools.MAIL_HOSTS, host),
+        )  # fmt: skip
+
     @cached_property
     def email(self) -> pa.Array:
-        """Per person."""
-        people = self.world.people
-        first, last = [n.lower() for n in pools.FIRST_NAMES], [n.lower() for n in pools.LAST_NAMES]
-        place = numbers(np.arange(len(people)))
-        return joined(
-            taken(first, people.first_name), ".", taken(last, people.last_name), place, "@", taken(pools.MAIL_HOSTS, people.mail_host)
-        )
+        """Per person: the address of the account and of the CRM."""
+        return self.mailbox(self.world.people.mailbox[:, 0])
 
     @cached_property
     def user_id(self) -> pa.Array:
@@ -102,26 +112,30 @@ class Texts:
 
     @cached_property
     def address(self) -> pa.Array:
-        """Per visit: the visitor's IPv4 address; crawlers come from a range of their own."""
+        """Per visit: the visitor's IPv4 address; offices and crawlers come from ranges of their own."""
         visits, people = self.world.visits, self.world.people
-        bot = len(pools.COUNTRIES)
-        country = np.where(visits.person < 0, bot, people.country[visits.person])
+        office, bot = len(pools.COUNTRIES), len(pools.COUNTRIES) + 1
+        home = people.country[visits.person.clip(0)]
+        place = np.where(visits.person < 0, bot, np.where(visits.is_office, office, home))
         prefix = [prefix for _, prefix, _ in pools.COUNTRIES]
-        rest = np.where(country == 3, visits.address % 254, visits.address)  # that prefix is of two parts as the others are
-        return joined(taken([*prefix, "66.249"], country), ".", numbers(rest // 254 % 254 + 1), ".", numbers(rest % 254 + 1))
+        return joined(
+            taken([*prefix, "193.62", "66.249"], place), ".", numbers(visits.address // 254 % 254 + 1), ".", numbers(visits.address % 254 + 1)
+        )
 
     @cached_property
     def order_id(self) -> pa.Array:
         """Per order."""
-        return joined("S", numbers(100_001 + np.arange(len(self.world.orders.total))))
+        return joined("S", numbers(100_001 + np.arange(len(self.world.orders))))
 
     @cached_property
     def order_email(self) -> pa.Array:
-        """Per order: what the buyer typed; a few type a placeholder."""
-        orders = self.world.orders
-        return pa.concat_arrays([self.email, pa.array([PLACEHOLDER])]).take(
-            pa.array(np.where(orders.is_placeholder, len(self.email), orders.person))
-        )
+        """Per order: what the buyer typed; some mistype it, a few type a placeholder."""
+        orders, people = self.world.orders, self.world.people
+        typed = self.mailbox(people.mailbox[orders.person, orders.slot])
+        typos = pa.compute.replace_substring(typed, ".example", ".exmaple")
+        placeholder = taken(pools.PLACEHOLDER_EMAILS, np.arange(len(orders)) % len(pools.PLACEHOLDER_EMAILS))
+        typed = pa.compute.if_else(pa.array(orders.has_typo), typos, typed)
+        return pa.compute.if_else(pa.array(orders.is_placeholder), placeholder, typed)
 
     @cached_property
     def order_currency(self) -> pa.Array:
@@ -130,6 +144,15 @@ class Texts:
     @cached_property
     def token(self) -> pa.Array:
         return hexadecimal(self.world.visits.token)
+
+    @cached_property
+    def order(self) -> Ints:
+        """Per visit its place in Orders, -1 without."""
+        return self.world.order_of_visit
+
+    def phone(self, person: Ints, is_second: Ints) -> pa.Array:
+        """Everybody has two numbers: 0 stands in the CRM, 1 is given now and then."""
+        return joined("+44", numbers(7_400_000_000 + 2 * person + is_second))
 
 
 def _optional(prefix: str, value: str, suffix: str) -> str:
@@ -153,16 +176,19 @@ def _campaign(entry: pools.Entry) -> str:
 
 
 def _pages() -> tuple[list[str], list[str]]:
-    """Paths and titles: home, the categories, account, cart, thanks, the products."""
+    """Paths and titles: home, the categories, account, cart, thanks, search, checkout, the products."""
     paths = [
         "/",
         *(f"/c/{name}" for name in pools.CATEGORIES),
         "/account",
         "/cart",
         "/checkout/thanks",
+        "/search",
+        "/checkout",
         *(f"/p/{one}" for one in product_ids()),
     ]
-    titles = ["Home", *(name.title() for name in pools.CATEGORIES), "Your account", "Your cart", "Thank you", *product_names()]
+    fixed = ("Your account", "Your cart", "Thank you", "Search", "Checkout")
+    titles = ["Home", *(name.title() for name in pools.CATEGORIES), *fixed, *product_names()]
     return paths, titles
 
 
@@ -176,48 +202,59 @@ class Chunk:
         return self.columns[name]
 
 
+def tells_email(texts: Texts, visit: Ints, kind: Ints) -> Flags:
+    """Whether an event of this kind names an address: signing in, and an order of most guests."""
+    visits = texts.world.visits
+    has_account = texts.world.people.has_account[visits.person[visit].clip(0)]
+    guest_tells = below(10, visits.token[visit], 8) < 7
+    return np.asarray(texts.has_login[visit] & (kind == LOGIN) | (kind == ORDER) & (has_account | guest_tells))
+
+
 def chunk_of(texts: Texts, rows: slice) -> Chunk:
     """The columns of the events in `rows`."""
     world = texts.world
     events, visits, people = world.events, world.visits, world.people
     visit, kind, product = events.visit[rows], events.kind[rows], events.product[rows]
     is_landing, is_order, is_bot = kind == LANDING, kind == ORDER, visits.person[visit] < 0
-    person = np.where(is_bot, 0, visits.person[visit])
-    entry, order = texts.entry[visit], visits.order[visit]
-    categories = len(pools.CATEGORIES)
-    landing = (visits.token[visit] % np.uint64(categories + 2)).astype(np.int64) % (categories + 1)
-    page = np.select(
-        [is_landing, kind == LOGIN, kind == CART, is_order, kind == PRODUCT],
-        [landing, categories + 1, categories + 2, categories + 3, categories + 4 + product],
-        1 + category_of(product),
-    )
+    person, token = visits.person[visit].clip(0), visits.token[visit]
+    entry, order = texts.entry[visit], texts.order[visit]
+    page = _page_of(kind, product, token)
     paths, titles = _pages()
-    guest_tells = (visits.token[visit] >> np.uint64(8)) % np.uint64(10) < 7
-    has_account = people.has_account[person] & ~is_bot
-    signed_in = visits.has_login[visit] & (kind >= LOGIN)
-    tells_email = signed_in & (kind == LOGIN) | is_order & (has_account | guest_tells)
+    signed_in = texts.has_login[visit] & (kind >= LOGIN)
+    tells = tells_email(texts, visit, kind)
     clicked = is_landing & np.asarray([bool(one.click_id_type) for one in texts.entries])[entry]
     empty = len(texts.entries)
     shown = np.where(is_landing, entry, empty)
+    own = next(i for i, one in enumerate(pools.ENTRIES) if one.channel == "direct")
     of_product = (kind == PRODUCT) | (kind == CART)
-    price = world.prices[product, ((events.event_at[rows] - world.start) // DAY >= world.price_change_day[product]).astype(np.int64)]
-    email = taken_where(tells_email & ~is_order, texts.email, person)
+    price = world.prices[product, (world.day_of(events.event_at[rows]) >= world.price_change_day[product]).astype(np.int64)]
+    email = taken_where(tells & ~is_order, texts.email, person)
     if len(texts.order_email):
-        email = joined(email, taken_where(tells_email & is_order, texts.order_email, np.where(is_order, order, 0)))
+        email = joined(email, taken_where(tells & is_order, texts.order_email, np.where(is_order, order, 0)))
+    at, sent_at = log.stated(world.seed, events, rows)
+    is_placeholder = visits.has_placeholder_user[visit]
+    user_id = joined(
+        taken_where(signed_in & ~is_placeholder, texts.user_id, person),
+        taken_where(is_placeholder, pa.array(pools.PLACEHOLDER_USERS), visit % len(pools.PLACEHOLDER_USERS)),
+    )
+    has_cookie = visits.has_cookie[visit]
+    marketing = people.allows_marketing[person] & (events.event_at[rows] < people.marketing_withdrawn_at[person])
+    consent = people.allows_analytics[person] + 2 * marketing + 4 * people.allows_personalisation[person]
     columns: dict[str, Any] = {
         "id": joined("e-", hexadecimal(events.id[rows])),
         "kind": kind,
-        "event_at": instants(events.event_at[rows]),
+        "fault": events.fault[rows],
+        "event_at": instants(at),
         "received_at": instants(events.received_at[rows]),
-        "sent_at": instants(events.received_at[rows]),
-        "anonymous_id": hexadecimal(visits.cookie[visit]),
+        "sent_at": instants(sent_at),
+        "anonymous_id": pa.compute.if_else(pa.array(has_cookie), hexadecimal(visits.cookie[visit]), pools.NO_COOKIE),
         "session_id": joined("s-", taken(texts.token, visit)),
-        "user_id": taken_where(signed_in, texts.user_id, person),
+        "user_id": user_id,
         "email": email,
         "path": taken(paths, page),
         "title": joined(taken(titles, page), taken(("", " (edited)"), (events.copy[rows] == CONFLICT).astype(np.int64))),
         "query": joined(taken([*map(_query, texts.entries), ""], shown), taken_where(clicked, texts.token, visit)),
-        "referrer": taken([*(e.referrer for e in texts.entries), f"{pools.SITE}/"], np.where(is_bot, len(pools.ENTRIES) - 1, shown)),
+        "referrer": taken([*(e.referrer for e in texts.entries), f"{pools.SITE}/"], np.where(is_bot, own, shown)),
         "campaign": taken([*map(_campaign, texts.entries), ""], shown),
         "campaign_id": taken([*(e.campaign_id for e in texts.entries), ""], shown),
         "click_id_type": taken([*(e.click_id_type for e in texts.entries), ""], shown),
@@ -225,14 +262,40 @@ def chunk_of(texts: Texts, rows: slice) -> Chunk:
         "product_id": taken_where(of_product, pa.array(product_ids()), product),
         "price": amounts(price),
         "of_product": of_product,
+        "search": taken_where(kind == SEARCH, pa.array(_searches()), product % len(_searches())),
         "order": np.where(is_order, order, -1),
-        "consent": np.where(is_bot, 2, people.consents_marketing[person].astype(np.int64)),
+        "consent": np.where(is_bot, len(CONSENTS) - 1, consent.astype(np.int64)),
+        "is_new_release": visits.has_new_release[visit],
         "user_agent": taken([*pools.AGENTS, *pools.BOT_AGENTS], visits.agent[visit]),
         "ip": taken(texts.address, visit),
     }
     for name in ("source", "medium", "campaign", "content", "term"):
         columns[f"utm_{name}"] = taken([*(getattr(one, name) for one in texts.entries), ""], shown)
     return Chunk(columns)
+
+
+def _page_of(kind: Ints, product: Ints, token: Words) -> Ints:
+    """The place in `_pages` that each event was on; a landing is home or a category, by the visit."""
+    categories = len(pools.CATEGORIES)
+    landing = (token % np.uint64(categories + 2)).astype(np.int64) % (categories + 1)
+    fixed = {LOGIN: 1, CART: 2, ORDER: 3, SEARCH: 4, CHECKOUT: 5}
+    page = np.where(kind == PRODUCT, categories + 6 + product.astype(np.int64), 1 + category_of(product))
+    for one, place in fixed.items():
+        page = np.where(kind == one, categories + place, page)
+    return np.where(kind == LANDING, landing, page)
+
+
+def _searches() -> list[str]:
+    return [f"{word} {noun.lower()}" for noun in pools.NOUNS for word in pools.SEARCHES]
+
+
+def _consent(flags: int) -> str:
+    given = ("true" if flags & bit else "false" for bit in (1, 2, 4))
+    return ',"consent":{{"analytics":{},"marketing":{},"personalisation":{}}}'.format(*given)
+
+
+# by what is allowed, one bit each; the last for who was never asked
+CONSENTS = (*(_consent(flags) for flags in range(8)), "")
 
 
 def order_fragments(texts: Texts) -> pa.Array:
@@ -246,17 +309,16 @@ def order_fragments(texts: Texts) -> pa.Array:
 
 
 def payloads(texts: Texts, chunk: Chunk, orders: pa.Array) -> pa.Array:
-    """Each event as one JSON object. No text of the pools needs escaping."""
+    """Each event as one JSON object, broken where it has such a fault. No text of the pools needs escaping."""
     kinds = [f'","type":"{kind}","event":"{name}","event_at":"' for kind, name in KINDS]
-    consents = [f',"consent":{{"analytics":true,"marketing":{flag}}}' for flag in ("false", "true")] + [""]
     order, of_product = chunk["order"], chunk["of_product"]
 
     def member(name: str, column: pa.Array) -> pa.Array:
-        has = _has(column)
+        has = is_told(column)
         return joined(taken(("", f',"{name}":"'), has), column, taken(("", '"'), has))
 
-    has_click, is_product = _has(chunk["click_id"]), of_product.astype(np.int64)
-    return joined(
+    has_click, is_product, is_search = is_told(chunk["click_id"]), of_product.astype(np.int64), is_told(chunk["search"])
+    whole = joined(
         '{"id":"', chunk["id"], taken(kinds, chunk["kind"]), chunk["event_at"], '","sent_at":"', chunk["sent_at"],
         '","received_at":"', chunk["received_at"], '","anonymous_id":"', chunk["anonymous_id"],
         '","session_id":"', chunk["session_id"], '"',
@@ -266,122 +328,27 @@ def payloads(texts: Texts, chunk: Chunk, orders: pa.Array) -> pa.Array:
         taken(("", ',"click":{"type":"'), has_click), chunk["click_id_type"], taken(("", '","id":"'), has_click), chunk["click_id"],
         taken(("", '"}'), has_click),
         member("product_id", chunk["product_id"]),
-        taken(("", ',"properties":{"price":'), is_product), taken_where(of_product, chunk["price"], np.arange(len(order))),
-        taken(("", "}"), is_product),
-        taken_where(order >= 0, orders, order), taken(consents, chunk["consent"]),
+        taken(("", ',"properties":{"price":', ',"properties":{"query":"'), is_product + 2 * is_search),
+        taken_where(of_product, chunk["price"], np.arange(len(order))), chunk["search"], taken(("", "}", '"}'), is_product + 2 * is_search),
+        taken_where(order >= 0, orders, order), taken(CONSENTS, chunk["consent"]),
+        taken(("", ',"release":{"version":"5.2.0","experiments":["new_search","short_checkout"]}'), chunk["is_new_release"].astype(np.int64)),
         ',"user_agent":"', chunk["user_agent"], '","ip":"', chunk["ip"], '"}',
     )  # fmt: skip
+    return with_faults(whole, chunk["fault"])
 
 
-def _has(column: pa.Array) -> npt.NDArray[np.int64]:
+def with_faults(whole: pa.Array, fault: Ints) -> pa.Array:
+    """The texts with those replaced whose fault breaks the text itself."""
+    codes = [code for code, one in enumerate(FAULTS) if one.pattern]
+    broken = [(code, np.flatnonzero(fault == code)) for code in codes]
+    parts = [
+        pa.compute.replace_substring_regex(whole.take(pa.array(at)), FAULTS[code].pattern, FAULTS[code].instead, max_replacements=1)
+        for code, at in broken
+    ]
+    return replaced(whole, np.concatenate([at for _, at in broken]), pa.concat_arrays(parts))
+
+
+def is_told(column: pa.Array) -> npt.NDArray[np.int64]:
     """1 where the text is not empty."""
     offsets = np.frombuffer(column.buffers()[1], dtype=np.int32)[column.offset : column.offset + len(column) + 1]
     return (np.diff(offsets) > 0).astype(np.int64)
-
-
-def days_of(world: World) -> Iterator[tuple[date, list[slice]]]:
-    """Every day with the places of the events received on it, cut into chunks."""
-    edges = np.searchsorted(world.events.received_at, world.start + np.arange(world.days + 1) * DAY)
-    for place in range(world.days):
-        first, end = int(edges[place]), int(edges[place + 1])
-        yield world.first_day + timedelta(days=place), [slice(a, min(a + CHUNK, end)) for a in range(first, end, CHUNK)]
-
-
-def malformed_lines(day_place: int) -> list[bytes]:
-    """What a day's log holds that is no event: cut JSON, bytes that are not UTF-8, values of a wrong type."""
-    found = []
-    if day_place % 3 == 1:
-        found.append(b'{"id":"e-cut-%d","type":"page","event":"page_viewed","event_at":"2026-' % day_place)
-    if day_place % 10 == 5:
-        found.append(b'{"id":"e-bytes-%d","type":"page","page":{"title":"caf\xe9 \xff"}}' % day_place)
-    if day_place % 5 == 2:
-        found.append(
-            b'{"id":"e-types-%d","type":"track","event":"order_completed","event_at":"soon","value":"twelve","currency":"GBP"}' % day_place
-        )
-    return found
-
-
-def write_jsonl(texts: Texts, folder: Path) -> int:
-    """One gzipped file per day of receipt. Returns the number of lines."""
-    orders = order_fragments(texts)
-
-    def write(place: int, day: date, chunks: list[slice]) -> int:
-        content = b"".join(lines(payloads(texts, chunk_of(texts, rows), orders)) for rows in chunks)
-        extra = malformed_lines(place)
-        content += b"".join(line + b"\n" for line in extra)
-        (folder / f"{day}.jsonl.gz").write_bytes(gzip.compress(content, compresslevel=3, mtime=0))
-        return sum(int(rows.stop - rows.start) for rows in chunks) + len(extra)
-
-    return _each_day(texts, folder, write)
-
-
-def write_parquet(texts: Texts, folder: Path) -> int:
-    """One Parquet file per day of receipt: payload and the typed columns of silver.events beside it. Returns the number of rows."""
-    orders = order_fragments(texts)
-
-    def write(_: int, day: date, chunks: list[slice]) -> int:
-        writer: Any = None
-        written = 0
-        for rows in chunks:
-            table = _typed(texts, rows, orders)
-            if writer is None:
-                repeating = [name for name in table.column_names if name not in UNIQUE_COLUMNS]
-                options = {"compression": "zstd", "compression_level": 1, "use_dictionary": repeating}
-                writer = pq.ParquetWriter(folder / f"{day}.parquet", table.schema, **options)
-            writer.write_table(table)
-            written += rows.stop - rows.start
-        if writer is not None:
-            writer.close()
-        return written
-
-    return _each_day(texts, folder, write)
-
-
-def _each_day(texts: Texts, folder: Path, write: Callable[[int, date, list[slice]], int]) -> int:
-    """Call write for every day, a few at once: Arrow and zlib work outside the interpreter's lock, and a day's file is its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    texts.prepare()
-    with ThreadPoolExecutor(max_workers=WRITERS) as workers:
-        todo = [workers.submit(write, place, day, chunks) for place, (day, chunks) in enumerate(days_of(texts.world))]
-        return sum(done.result() for done in todo)
-
-
-def _typed(texts: Texts, rows: slice, orders: pa.Array) -> pa.Table:
-    chunk, world = chunk_of(texts, rows), texts.world
-    order = chunk["order"]
-    has_order = order >= 0
-
-    def instant(values: npt.NDArray[np.int64]) -> pa.Array:
-        return pa.array(values * 1000).cast(pa.timestamp("us", "UTC"))
-
-    def nullable(column: pa.Array) -> pa.Array:
-        return pa.compute.if_else(pa.array(_has(column) == 1), column, None)
-
-    cents = pa.array(np.where(has_order, world.orders.total[np.where(has_order, order, 0)], 0), mask=~has_order)
-    columns = {
-        "payload": payloads(texts, chunk, orders),
-        "client_event_id": chunk["id"],
-        "event_at": instant(world.events.event_at[rows]),
-        "received_at": instant(world.events.received_at[rows]),
-        "event_type": taken([kind for kind, _ in KINDS], chunk["kind"]),
-        "event_name": taken([name for _, name in KINDS], chunk["kind"]),
-        "anonymous_id": chunk["anonymous_id"],
-        "user_id": nullable(chunk["user_id"]),
-        "email": nullable(chunk["email"]),
-        "client_session_id": chunk["session_id"],
-        "page_url": joined(pools.SITE, chunk["path"], chunk["query"]),
-        "page_path": chunk["path"],
-        "page_title": chunk["title"],
-        "referrer_url": nullable(chunk["referrer"]),
-        **{f"utm_{n}": nullable(chunk[f"utm_{n}"]) for n in ("source", "medium", "campaign", "content", "term")},
-        "click_id": nullable(chunk["click_id"]),
-        "click_id_type": nullable(chunk["click_id_type"]),
-        "campaign_id": nullable(chunk["campaign_id"]),
-        "product_id": nullable(chunk["product_id"]),
-        "order_id": nullable(taken_where(has_order, texts.order_id, order)),
-        "value_amount": pa.compute.divide(cents.cast(pa.float64()), 100.0),
-        "currency": nullable(taken_where(has_order, texts.order_currency, order)),
-        "user_agent": chunk["user_agent"],
-        "ip_address": chunk["ip"],
-    }
-    return pa.table(columns)

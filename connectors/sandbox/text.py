@@ -27,8 +27,16 @@ def taken(pool: Any, places: npt.ArrayLike) -> pa.Array:
 
 def taken_where(mask: npt.NDArray[np.bool_], pool: pa.Array, places: npt.NDArray[np.int64]) -> pa.Array:
     """Like taken, with the empty text where mask is false."""
-    with_empty = pa.concat_arrays([pool, pa.array([""], pool.type)])
-    return with_empty.take(pa.array(np.where(mask, places, len(pool))))
+    return pc.fill_null(pool.take(pa.array(places, mask=~mask)), "")
+
+
+def replaced(column: pa.Array, places: npt.NDArray[np.int64], values: pa.Array) -> pa.Array:
+    """The column with these values at these places; values stand in the order of places."""
+    if not len(places):
+        return column
+    mask = np.zeros(len(column), dtype=bool)
+    mask[places] = True
+    return pc.replace_with_mask(column, pa.array(mask), values.take(pa.array(np.argsort(places, kind="stable"))))
 
 
 def joined(*parts: Any) -> pa.Array:
@@ -48,11 +56,10 @@ def instants(milliseconds: npt.NDArray[np.int64]) -> pa.Array:
     """Each instant (ms since 1970) as 2026-11-20T10:11:12.345Z."""
     if not len(milliseconds):
         return pa.array([], pa.string())
-    days = milliseconds // DAY
-    first = int(days.min())
-    names = [(EPOCH + timedelta(days=d)).isoformat() for d in range(first, int(days.max()) + 1)]
+    days, place = np.unique(milliseconds // DAY, return_inverse=True)
+    names = [(EPOCH + timedelta(days=int(d))).isoformat() for d in days]
     passed = milliseconds % DAY
-    return joined(taken(names, days - first), SECONDS.take(pa.array(passed // 1000)), MILLISECONDS.take(pa.array(passed % 1000)))
+    return joined(taken(names, place), SECONDS.take(pa.array(passed // 1000)), MILLISECONDS.take(pa.array(passed % 1000)))
 
 
 def numbers(values: npt.NDArray[np.int64], digits: int = 0) -> pa.Array:
@@ -74,7 +81,7 @@ def lines(rows: pa.Array) -> bytes:
     if not len(closed):
         return b""
     offsets = np.frombuffer(closed.buffers()[1], dtype=np.int32)[closed.offset : closed.offset + len(closed) + 1]
-    content: bytes = closed.buffers()[2].to_pybytes()[offsets[0] : offsets[-1]]
+    content: bytes = closed.buffers()[2].slice(offsets[0], offsets[-1] - offsets[0]).to_pybytes()
     return content
 
 

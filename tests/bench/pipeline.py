@@ -27,8 +27,8 @@ from tests.bench.measure import Usage, measure
 RECORD = REPOSITORY / "tests" / "bench" / "records" / "pipeline.json"
 LAST = dt.date(2026, 3, 31)
 FIRST = LAST - dt.timedelta(days=29)
-# the sandbox makes about 12.4 events per person in 30 days
-SIZES = {"100 k": 8_000, "1 M": 80_000, "10 M": 800_000}
+# the sandbox makes about 14.9 events per person in 30 days
+SIZES = {"100 k": 6_700, "1 M": 67_000, "10 M": 670_000}
 STAGES = {
     "load": ["load", "sandbox_site"],
     "conform": ["run", "silver.events"],

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from conf.settings import rules
 from conf.tables import table, table_names
-from connectors.sandbox.score import score
+from connectors.sandbox.score import attribution, score
 from spark_jobs.embedded.maintain import maintain
 from spark_jobs.errors import GateError
 from spark_jobs.io.lake import Lake
@@ -71,8 +72,10 @@ def test_a_broken_delivery_stops_at_its_gate_and_its_repair_leaves_no_trace(copi
     lake, home = copied
     path = sorted((home / "drops/sandbox_site/events").glob("*.jsonl.gz"))[-1]
     good = path.read_bytes()
-    broken = [json.dumps({**json.loads(line), "currency": "pounds"}) if line.startswith(b"{") and line.endswith(b"}") else line.decode() for line in gzip.decompress(good).splitlines() if b'"id"' in line]
-    path.write_bytes(gzip.compress("\n".join(broken).encode()))
+    # as bytes: a line or two of the log are no text
+    lines = gzip.decompress(good).splitlines()
+    broken = [line[:-1] + b',"currency":"pounds"}' if line.endswith(b"}") else line for line in lines]
+    path.write_bytes(gzip.compress(b"\n".join(broken)))
     worlds.pull(home)
     worlds.load(lake.spark, home)
     before, hashes = worlds.versions(lake), worlds.hashes(lake)
@@ -90,11 +93,11 @@ def test_a_broken_delivery_stops_at_its_gate_and_its_repair_leaves_no_trace(copi
 def test_a_repaired_record_goes_back_in_once_and_closes_its_row(copied, capsys):
     lake, home = copied
     aside = replay.read_rows(home / "lake", "silver.events").to_dicts()
-    row = next(r for r in aside if r["payload"] and not r["payload"].rstrip().endswith("}"))
+    row = next(r for r in aside if r["source"] == "sandbox_site" and r["payload"] and not r["payload"].rstrip().endswith("}"))
     template = next(
         json.loads(r["payload"])
         for r in lake.spark.read.format("delta").load(lake.path(f"bronze.{row['source']}__events")).where("payload is not null").limit(50).collect()
-        if r["payload"].rstrip().endswith("}")
+        if r["payload"].rstrip().endswith("}") and '"event_at":"2026' in r["payload"]
     )
     fixed = home / "fixed.json"
     fixed.write_text(json.dumps({**template, "id": "repaired-1"}), encoding="utf-8")
@@ -114,10 +117,14 @@ def test_a_repaired_record_goes_back_in_once_and_closes_its_row(copied, capsys):
 def test_the_lake_is_right_about_the_world_it_was_made_of(built):
     lake, home = built
     found = {s.what: s for s in score(home / "drops" / "truth", Path(lake.root))}
-    for what in ("records without a fault", "records malformed", "records other_body", "records sent_twice", "channel of these visits"):
-        assert found[what].right == found[what].of > 0, found[what]
-    assert found["identity precision (pairs of events)"].share == 1.0
-    assert found["visits that are one session"].share >= 0.995
+    exact = [what for what in found if what.startswith(("records ", "instants", "order", "conver", "ad spend", "choices")) or "in the ledger" in what]
+    assert len(exact) > 15 and {"records cut_short", "records sent_twice", "records unknown_field"} <= set(exact)
+    for what in (*exact, "channel of these visits", "flags that are crawlers'", "identity recall of what the log tells (pairs of events)"):
+        assert found[what].right == found[what].of, found[what]
+    # browsers that a household shares join people whom nothing tells apart
+    assert found["identity precision (pairs of events)"].share >= 0.9
+    assert found["visits that are one session"].share >= 0.99
+    assert {fit.model for fit in attribution(home / "drops" / "truth", Path(lake.root))} == set(rules("attribution")["models"])
 
 
 def test_maintenance_reaches_bronze_and_quarantine_and_changes_no_row(built, tmp_path, capsys):
