@@ -31,6 +31,7 @@ from spark_jobs.job import PROVENANCE, Job, asked_by, in_order, jobs
 from spark_jobs.ops.claims import Claims
 from spark_jobs.ops.quarantine import set_aside
 from spark_jobs.ops.record import Recorder
+from spark_jobs.ops.schema_changes import changes_in
 from spark_jobs.quality import gate
 
 
@@ -112,7 +113,7 @@ def _closure(names: set[str], neighbours: Callable[[str], Iterable[str]]) -> set
 def code_hash() -> str:
     """Hash of everything that decides what a job makes of its inputs: the code, the contracts and the rules."""
     digest = hashlib.sha256()
-    for root, pattern in ((REPOSITORY / "spark_jobs", "*.py"), (CONF, "*.yml"), (CONF, "*.py")):
+    for root, pattern in ((REPOSITORY / "spark_jobs", "*.py"), (CONF, "*.yml"), (CONF, "*.json"), (CONF, "*.py")):
         for path in sorted(root.rglob(pattern)):
             if "embedded" in path.parts or "report" in path.parts:
                 continue
@@ -278,7 +279,7 @@ class Runner:
             raise ThroughlineError(f"{contract.name}: the job's result has no columns {absent} that conf/tables declares")
         own = set(contract.column_names)
         if mapped:
-            kept = [c for c in (*PROVENANCE, *CARRIED, "_restated") if c in result.columns and c not in own]
+            kept = [c for c in (*PROVENANCE, *CARRIED, "_restated", "_drift") if c in result.columns and c not in own]
             batch = result.select(*typed, *kept)
         else:
             batch = result.select(*typed)
@@ -287,6 +288,7 @@ class Runner:
                 batch = batch.where(bound or "true")
         judged = gate.judge(batch, contract, bool(mapped), self.platform.accept_late_days)
         try:
+            self.recorder.add_changes(changes_in(judged.rows, fence.run_id))
             checks = gate.row_level_results(judged, contract, self.platform.max_quarantine_share)
             good = judged.rows.where("_fate in ('used', 'restated')").select(*contract.column_names)
             used = judged.counts["used"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
@@ -89,11 +89,22 @@ def append_rows(found: DeltaTable, contract: Table, rows: Sequence[tuple[Any, ..
 
     unless_overtaken: only as the very next version of the table as it was opened; raises OvertakenError when another was quicker.
     """
+    _write(found, contract, rows, "append", unless_overtaken)
+
+
+def overwrite_rows(found: DeltaTable, contract: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """The whole table anew, only as the very next version of it as it was opened; raises OvertakenError when another was quicker."""
+    _write(found, contract, rows, "overwrite", True)
+
+
+def _write(
+    found: DeltaTable, contract: Table, rows: Sequence[tuple[Any, ...]], mode: Literal["append", "overwrite"], unless_overtaken: bool
+) -> None:
     schema = arrow_schema(contract)
     columns = {f.name: pa.array([r[i] for r in rows], f.type) for i, f in enumerate(schema)}
     commit = CommitProperties(max_commit_retries=0) if unless_overtaken else None
     try:
-        write_deltalake(found, pa.table(columns, schema=schema), mode="append", commit_properties=commit)
+        write_deltalake(found, pa.table(columns, schema=schema), mode=mode, commit_properties=commit)
     except CommitFailedError as error:
         if unless_overtaken:
             raise OvertakenError(str(error)) from None

@@ -8,6 +8,7 @@ number of parts takes back the order's amount to the cent. A refund of an unknow
 
 import datetime as dt
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window as W, functions as F
@@ -88,14 +89,25 @@ def refund_conversions(refunds: DataFrame, orders: DataFrame) -> DataFrame:
     )
 
 
-def event_conversions(events: DataFrame, declared: Mapping[str, str]) -> DataFrame:
-    """A conversion per event. events: of declared names, with person_id, value_amount, currency and reporting_amount."""
-    kinds = F.create_map(*(F.lit(x) for pair in sorted(declared.items()) for x in pair))
+def declared_events(events: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """event_name -> {type, when, value_amount}, where the rules may give the type alone."""
+    full = {name: {"type": rule} if isinstance(rule, str) else rule for name, rule in sorted(events.items())}
+    return {name: {"when": "true", "value_amount": 0} | dict(rule) for name, rule in full.items()}
+
+
+def by_name(declared: Mapping[str, Mapping[str, Any]], item: str, kind: str) -> Column:
+    """What the rules say about the event's name; null where they do not name it."""
+    pairs = [F.lit(x) for name, rule in declared.items() for x in (name, str(rule[item]))]
+    return F.try_element_at(F.create_map(*pairs), F.col("event_name")).cast(kind) if pairs else F.lit(None).cast(kind)
+
+
+def event_conversions(events: DataFrame, declared: Mapping[str, Mapping[str, Any]]) -> DataFrame:
+    """A conversion per event. events: those that convert, with person_id, value_amount, currency and reporting_amount."""
     return events.select(
         F.concat_ws(":", F.lit("event"), "event_id").alias("conversion_id"),
         "person_id",
         F.col("event_at").alias("converted_at"),
-        kinds[F.col("event_name")].alias("conversion_type"),
+        by_name(declared, "type", "string").alias("conversion_type"),
         F.lit(1).cast("decimal(18,6)").alias("quantity"),
         "value_amount",
         "currency",
@@ -107,11 +119,17 @@ def event_conversions(events: DataFrame, declared: Mapping[str, str]) -> DataFra
     )
 
 
-def worth_something(events: DataFrame, reporting_currency: str) -> DataFrame:
-    """Events without a value are worth 0.00 in the reporting currency."""
+def converting(events: DataFrame, declared: Mapping[str, Mapping[str, Any]]) -> DataFrame:
+    """The events whose name is declared and whose `when` is met."""
+    meets = [(F.col("event_name") == name) & F.coalesce(F.expr(rule["when"]), F.lit(False)) for name, rule in declared.items()]
+    return events.where(reduce(lambda one, other: one | other, meets, F.lit(False)))
+
+
+def worth_something(events: DataFrame, declared: Mapping[str, Mapping[str, Any]], reporting_currency: str) -> DataFrame:
+    """Events without a value are worth what the rules say, else 0.00, in the reporting currency."""
     has_value = F.col("value_amount").isNotNull()
     currency = F.when(has_value, F.col("currency")).otherwise(F.lit(reporting_currency))
-    return events.withColumn("currency", currency).withColumn("value_amount", F.coalesce("value_amount", F.lit(0).cast(MONEY)))
+    return events.withColumn("currency", currency).withColumn("value_amount", F.coalesce("value_amount", by_name(declared, "value_amount", MONEY)))
 
 
 def collect_conversions(
@@ -132,15 +150,16 @@ def collect_conversions(
     (a refund needs its order and the order's other refunds). from_date, to_date: inclusive. rules: conf/rules/journeys.yml.
     """
     rule, currency = rules["conversions"], platform.reporting_currency
+    declared = declared_events(rule["events"])
     bought = with_person(orders.where(F.col("status").isin(*rule["order_statuses"])), person_map)
     originals = with_person(all_orders, person_map).withColumn("is_conversion", F.col("status").isin(*rule["order_statuses"]))
     given_back = to_reporting_currency(with_person(all_refunds, person_map), fx_rates, "amount", "refund_date", currency)
-    named = with_person(events.where(F.col("event_name").isin(*sorted(rule["events"]))), person_map)
-    declared = to_reporting_currency(worth_something(named, currency), fx_rates, "value_amount", "event_date", currency)
+    told = worth_something(with_person(converting(events, declared), person_map), declared, currency)
+    told = to_reporting_currency(told, fx_rates, "value_amount", "event_date", currency)
     every = (
         order_conversions(bought)
         .unionByName(refund_conversions(given_back, originals))
-        .unionByName(event_conversions(declared, rule["events"]))
+        .unionByName(event_conversions(told, declared))
     )
     dated = every.withColumn("conversion_date", F.to_date("converted_at"))
     return dated.where(F.col("conversion_date").between(F.lit(from_date), F.lit(to_date)))

@@ -5,7 +5,10 @@ the last tags since the client's last silence, at most 24 hours back. Every rule
 and any split of it give the same rows: a client that never falls silent is cut 24 hours after its run began, and from the second
 midnight after that at each midnight (its run's true beginning may lie any time ago). Hence lookback 2 days and lookahead 1 day are
 enough, exactly.
-Known limit: an event that carries none of conf/rules/journeys.yml's client namespaces is in no session.
+Machines are flagged with a reason and kept: by their agent (silver.events), whose events are never in a session with a person's, and by
+their behaviour (conf/rules/journeys.yml, sessions.bots), judged per client, so that no client's session depends on another's.
+Known limits: an event that carries none of conf/rules/journeys.yml's client namespaces is in no session; a burst that crosses midnight
+marks the sessions before it only as far as it filled their own day.
 """
 
 from collections.abc import Mapping
@@ -16,9 +19,9 @@ from pyspark.sql import Column, DataFrame, Window as W, functions as F
 from spark_jobs.functions.people import base_namespace, current_people, namespace_rank
 from spark_jobs.job import Job
 
-CLIENT = ("source", "client_key")
+CLIENT = ("source", "client_key", "is_agent_bot")
 CAMPAIGN_TAGS = ("utm_source", "utm_medium", "utm_campaign", "click_id")
-ENTRY = ("channel", "campaign_id", "campaign_name", "ad_group_id", "ad_id", "utm_source", "utm_medium", "utm_campaign", "click_id")
+ENTRY = ("channel", "channel_rule", "campaign_id", "campaign_name", "ad_group_id", "ad_id", "utm_source", "utm_medium", "utm_campaign", "click_id")
 DAY_SECONDS = 86_400
 MICROS = 1_000_000
 
@@ -76,9 +79,46 @@ def part_of_run() -> Column:
 
 
 def session_id() -> Column:
-    """32 hex digits of source, client and start."""
-    start = F.unix_micros("started_at").cast("string")
-    return F.substring(F.sha2(F.concat_ws("\x1f", "source", "client_key", start), 256), 1, 32)
+    """32 hex digits of source, client and start, and of whether its agent is a machine's."""
+    start, machine = F.unix_micros("started_at").cast("string"), F.when(F.col("is_agent_bot"), "bot")
+    return F.substring(F.sha2(F.concat_ws("\x1f", "source", "client_key", start, machine), 256), 1, 32)
+
+
+def is_in_burst(most_per_minute: Mapping[str, int]) -> Column:
+    """True on an event with which its client sends more than the allowed number of events of its type within 60 seconds; on the first
+    ones of such a burst too, as far as it fills their day."""
+    alike = W.partitionBy(*CLIENT, "event_type").orderBy("event_at", "event_id")
+    found = F.lit(False)
+    for most in sorted(set(most_per_minute.values())):
+        types = sorted(name for name, limit in most_per_minute.items() if limit == most)
+        before, after = F.lag("event_micros", most).over(alike), F.lead(F.struct("event_micros", "event_date"), most).over(alike)
+        follows = F.when(after["event_date"] == F.col("event_date"), after["event_micros"] - F.col("event_micros"))
+        is_quick = F.least(F.col("event_micros") - before, follows) <= 60 * MICROS
+        found = found | (F.col("event_type").isin(*types) & F.coalesce(is_quick, F.lit(False)))
+    return found
+
+
+def bot_reason(rule: Mapping[str, Any]) -> Column:
+    """Why a session is a machine's: what its agent says, else inhuman_rate or no_dwell; null for people.
+
+    The row has is_agent_bot, agent_bot_reason, is_burst, page_views, first_view_at and last_view_at. rule: sessions.bots of the rules.
+    """
+    quick = rule["no_dwell"]
+    dwelt = (F.unix_micros("last_view_at") - F.unix_micros("first_view_at")) / MICROS
+    is_undwelt = (F.col("page_views") >= quick["page_views"]) & (dwelt < quick["seconds"] * (F.col("page_views") - 1))
+    return (
+        F.when(F.col("is_agent_bot"), F.coalesce("agent_bot_reason", F.lit("stated")))
+        .when(F.col("is_burst"), "inhuman_rate")
+        .when(is_undwelt, "no_dwell")
+    )
+
+
+def engaged_micros(idle_seconds: int) -> Column:
+    """The pause before an event of a session, at most idle_seconds of it; 0 on the session's first."""
+    previous = F.lag(F.struct("event_micros", "run", "part")).over(W.partitionBy(*CLIENT).orderBy("event_at", "event_id"))
+    is_same = (previous["run"] == F.col("run")) & (previous["part"] == F.col("part"))
+    pause = F.least(F.col("event_micros") - previous["event_micros"], F.lit(idle_seconds * MICROS))
+    return F.when(F.coalesce(is_same, F.lit(False)), pause).otherwise(0)
 
 
 def with_session_person(sessions: DataFrame, person_map: DataFrame) -> DataFrame:
@@ -104,6 +144,7 @@ def sessionize_events(events: DataFrame, person_map: DataFrame, rules: Mapping[s
         best_identifier().alias("best"),
         F.unix_micros("event_at").alias("event_micros"),
         campaign_mark().alias("mark"),
+        F.coalesce("is_bot", F.lit(False)).alias("is_agent_bot"),
     )
     visits = visits.where("client is not null").withColumn("client_key", F.col("client.key"))
     in_order = W.partitionBy(*CLIENT).orderBy("event_at", "event_id")
@@ -111,6 +152,7 @@ def sessionize_events(events: DataFrame, person_map: DataFrame, rules: Mapping[s
     runs = runs.withColumn("is_start", F.col("is_after_silence") | brings_new_campaign())
     run_start = F.last(F.when(F.col("is_start"), F.struct("event_at", "event_id")), ignorenulls=True).over(in_order)
     runs = runs.withColumn("run", run_start).withColumn("run_started_at", F.col("run.event_at")).withColumn("part", part_of_run())
+    runs = runs.withColumns({"engaged_micros": engaged_micros(rule["idle_seconds"]), "is_burst": is_in_burst(rule["bots"]["most_per_minute"])})
 
     is_view = F.col("event_type").isin(*rule["view_types"])
     position = F.struct("event_micros", "event_id")
@@ -125,7 +167,12 @@ def sessionize_events(events: DataFrame, person_map: DataFrame, rules: Mapping[s
         F.count(F.when(is_view, 1)).cast("int").alias("page_views"),
         F.min_by("page_path", F.when(is_view, position)).alias("landing_path"),
         F.count(F.when(F.col("event_name").isin(*rule["conversion_events"]), 1)).cast("int").alias("conversions"),
-        F.coalesce(F.bool_or("is_bot"), F.lit(False)).alias("is_bot"),
+        F.max_by("page_path", F.when(is_view, position)).alias("exit_path"),
+        F.min(F.when(is_view, F.col("event_at"))).alias("first_view_at"),
+        F.max(F.when(is_view, F.col("event_at"))).alias("last_view_at"),
+        F.floor(F.sum("engaged_micros") / MICROS).cast("int").alias("engaged_seconds"),
+        F.bool_or("is_burst").alias("is_burst"),
+        F.min("bot_reason").alias("agent_bot_reason"),
         F.min("client.namespace").alias("client_namespace"),
         F.min("best").alias("best"),
         *(first_known(c) for c in ENTRY),
@@ -141,8 +188,11 @@ def sessionize_events(events: DataFrame, person_map: DataFrame, rules: Mapping[s
             session_id().alias("session_id"),
             F.to_date("started_at").alias("session_date"),
             is_engaged.alias("is_engaged"),
+            (~is_engaged).alias("is_bounce"),
+            bot_reason(rule["bots"]).alias("bot_reason"),
         )
-        .drop("best", "best_key", "best_person_id", "client_person_id", "run", "part")
+        .withColumn("is_bot", F.col("bot_reason").isNotNull())
+        .drop("best", "best_key", "best_person_id", "client_person_id", "run", "part", "is_burst", "agent_bot_reason")
         .withColumn("channel", F.coalesce("channel", F.lit("Direct")))
     )
 

@@ -1,11 +1,15 @@
 """journeys.touchpoints: one marketing contact that can earn credit.
 
 Visits come from sessions (Direct too: the models decide what a Direct visit is worth); a session without a page view and without a
-channel is no contact. Clicks, opens, views and mailings come from the events that conf/rules/journeys.yml names.
-Known limits: an e-mail click and the visit that it led to are two touchpoints; crawlers' visits are kept and flagged is_bot.
+channel is no contact. Clicks, opens, views and mailings come from the events that conf/rules/journeys.yml names; an open that a mail
+service's proxy made is none. cost_amount is the price of one such contact (spend by clicks or impressions of the ad, else the campaign,
+on the ad account's day): a click and the visit that it led to both have it, so it is compared, not added up.
+Known limits: an e-mail click and the visit that it led to are two touchpoints; crawlers' visits are kept and flagged is_bot; campaigns
+of two ad accounts with one id share their price.
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, functions as F
@@ -14,6 +18,8 @@ from spark_jobs.functions.people import current_people, with_person
 from spark_jobs.job import Job
 
 DIRECT = "Direct"
+# Spend is known per ad, or at least per campaign; the finest that knows the contact sets its price.
+PRICED_BY = (("campaign_id", "ad_id"), ("campaign_id",))
 # What an event without tags is classified as: then the declared channel of its name says more.
 UNTAGGED = (DIRECT, "Unassigned")
 
@@ -34,6 +40,7 @@ def visits(sessions: DataFrame) -> DataFrame:
         "person_id",
         F.col("started_at").alias("touched_at"),
         "channel",
+        "channel_rule",
         F.lit("visit").alias("interaction"),
         F.coalesce("campaign_id", "utm_campaign").alias("campaign_id"),
         "session_id",
@@ -42,12 +49,41 @@ def visits(sessions: DataFrame) -> DataFrame:
     )
 
 
+def is_contact(declared: Mapping[str, Any]) -> Column:
+    """Whether an event's name is declared, and its `unless`, where it has one, is not met."""
+    exceptions = {name: spec["unless"] for name, spec in sorted(declared.items()) if spec.get("unless")}
+    excepted = [(F.col("event_name") == name) & F.coalesce(F.expr(unless), F.lit(False)) for name, unless in exceptions.items()]
+    return reduce(lambda found, one: found & ~one, excepted, F.col("event_name").isin(*sorted(declared)))
+
+
+def prices(ad_spend: DataFrame, keys: tuple[str, ...]) -> DataFrame:
+    """One row per keys and account day: what a click and an impression cost, in the reporting currency; null where there was none."""
+    spent = ad_spend.where("reporting_amount is not null").groupBy(*keys, "spend_date")
+    total = F.sum("reporting_amount").cast("decimal(20,6)")
+    each = {m: F.round(total / F.nullif(F.sum(m), F.lit(0)), 6).cast("decimal(18,6)").alias(f"per_{m}") for m in ("clicks", "impressions")}
+    return spent.agg(*each.values())
+
+
+def with_cost(touches: DataFrame, ad_spend: DataFrame, cost_per: Mapping[str, str]) -> DataFrame:
+    """The touches with cost_amount. cost_per: interaction -> clicks or impressions; other interactions cost nothing that is known."""
+    zones = ad_spend.groupBy("campaign_id").agg(F.min("account_time_zone").alias("zone"))
+    rows = touches.join(F.broadcast(zones), on="campaign_id", how="left")
+    rows = rows.withColumn("spend_date", F.to_date(F.from_utc_timestamp("touched_at", F.coalesce("zone", F.lit("UTC")))))
+    found = []
+    for place, keys in enumerate(PRICED_BY):
+        known = prices(ad_spend, keys).withColumnsRenamed({f"per_{m}": f"per_{m}_{place}" for m in ("clicks", "impressions")})
+        rows = rows.join(F.broadcast(known), on=[*keys, "spend_date"], how="left")
+        found += [F.when(F.col("interaction") == i, F.col(f"per_{measure}_{place}")) for i, measure in sorted(cost_per.items())]
+    return rows.select(*touches.columns, F.coalesce(*found).alias("cost_amount"))
+
+
 def contacts(events: DataFrame, person_map: DataFrame, declared: Mapping[str, Any]) -> DataFrame:
     """A touchpoint per event whose name is declared as one."""
     by_name = {
         key: F.create_map(*(F.lit(x) for n, spec in sorted(declared.items()) for x in (n, spec[key]))) for key in ("interaction", "channel")
     }
-    named = with_person(events.where(F.col("event_name").isin(*sorted(declared))), person_map)
+    named = with_person(events.where(is_contact(declared)), person_map)
+    own = F.when(~F.col("channel").isin(*UNTAGGED), F.col("channel"))
     return named.select(
         "source",
         "ad_group_id",
@@ -56,7 +92,8 @@ def contacts(events: DataFrame, person_map: DataFrame, declared: Mapping[str, An
         touchpoint_id("event", "event_id").alias("touchpoint_id"),
         "person_id",
         F.col("event_at").alias("touched_at"),
-        F.coalesce(F.when(~F.col("channel").isin(*UNTAGGED), F.col("channel")), by_name["channel"][F.col("event_name")]).alias("channel"),
+        F.coalesce(own, by_name["channel"][F.col("event_name")]).alias("channel"),
+        F.when(own.isNotNull(), F.col("channel_rule")).otherwise("touchpoint").alias("channel_rule"),
         by_name["interaction"][F.col("event_name")].alias("interaction"),
         F.coalesce("campaign_id", "utm_campaign").alias("campaign_id"),
         F.lit(None).cast("string").alias("session_id"),
@@ -80,15 +117,21 @@ def has_consent(default: bool) -> Column:
 
 
 def collect_touchpoints(
-    sessions: DataFrame, events: DataFrame, consents: DataFrame, person_map: DataFrame, rules: Mapping[str, Any]
+    sessions: DataFrame,
+    events: DataFrame,
+    consents: DataFrame,
+    ad_spend: DataFrame,
+    person_map: DataFrame,
+    rules: Mapping[str, Any],
 ) -> DataFrame:
     """One row per contact of the range.
 
-    sessions: journeys.sessions, events: silver.events, both of the range. consents, person_map: whole.
+    sessions: journeys.sessions, events: silver.events, both of the range. consents, ad_spend, person_map: whole.
     rules: conf/rules/journeys.yml.
     """
     rule = rules["touchpoints"]
     touches = visits(sessions).unionByName(contacts(events, person_map, rule["events"]))
+    touches = with_cost(touches, ad_spend, rule["cost_per"])
     answers = consent_history(consents, person_map, rule["consent_purpose"])
     return touches.join(answers, on="person_id", how="left").select(
         *touches.columns, F.to_date("touched_at").alias("touch_date"), has_consent(rule["has_consent_without_a_row"]).alias("has_consent")
@@ -101,8 +144,12 @@ JOB = Job(
         "sessions": "journeys.sessions",
         "events": "silver.events",
         "consents": "silver.consents@all",
+        "ad_spend": "silver.ad_spend@all",
         "person_map": "identity.person_map@all",
     },
     transform=collect_touchpoints,
     rules="journeys",
+    # an ad account's day may reach into the UTC day before it and after it
+    lookahead_days=1,
+    reach_days=1,
 )

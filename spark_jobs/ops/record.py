@@ -1,4 +1,4 @@
-"""What ran: ops.runs, ops.ledger and ops.quality_results, appended once per process, and the memory that lets unchanged work be skipped."""
+"""What ran: ops.runs, ops.ledger, ops.quality_results and ops.schema_changes, written once per process, and the memory that lets unchanged work be skipped."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from conf.tables import table
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.small import append_rows, opened, read_arrow
+from spark_jobs.ops.schema_changes import Change, record_changes
 
 if TYPE_CHECKING:
     from spark_jobs.quality.gate import CheckResult
@@ -26,6 +27,7 @@ class Recorder:
         self.runs: list[dict[str, Any]] = []
         self.ledger: list[dict[str, Any]] = []
         self.checks: list[dict[str, Any]] = []
+        self.changes: list[Change] = []
         self.inputs: dict[str, dict[str, int]] = {}
         self.past: list[dict[str, Any]] = []
 
@@ -56,6 +58,9 @@ class Recorder:
     def add_checks(self, run_id: str, name: str, results: list[CheckResult]) -> None:
         for result in results:
             self.checks.append({"run_id": run_id, "table_name": name, **vars(result)})
+
+    def add_changes(self, changes: list[Change]) -> None:
+        self.changes += changes
 
     def add_inputs(self, run_id: str, rows: dict[str, int]) -> None:
         self.inputs[run_id] = rows
@@ -117,3 +122,5 @@ class Recorder:
             contract = table(name)
             append_rows(opened(self.lake.root, contract), contract, [tuple(row.get(c) for c in contract.column_names) for row in rows])
             rows.clear()
+        record_changes(self.lake.root, self.changes)
+        self.changes.clear()

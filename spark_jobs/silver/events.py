@@ -15,12 +15,13 @@ from pyspark.sql import Column, DataFrame, functions as F
 from conf.tables import table
 from spark_jobs.functions.agents import with_agent_facts
 from spark_jobs.functions.channels import scrubbed_json, scrubbed_url, with_channel, with_traffic_key
+from spark_jobs.functions.contracts import with_contract
 from spark_jobs.functions.dates import corrected_at, plausible_at
 from spark_jobs.functions.plans import materialised
 from spark_jobs.job import PROVENANCE, Job
 
 COLUMNS = table("silver.events").column_names
-CARRIED = ("_extracted_at", "_attempt", "_slice_id", "_slice_from", "_slice_to", "_raw_identifiers")
+CARRIED = ("_extracted_at", "_attempt", "_slice_id", "_slice_from", "_slice_to", "_raw_identifiers", "_drift")
 # What the sender said, as mapped: everything but ids, the times of sending and storing, and what is derived here.
 BODY = (
     "event_type", "event_name", "client_session_id", "page_url", "page_path", "page_title", "referrer_url", "utm_source", "utm_medium",
@@ -126,13 +127,16 @@ def with_conflicts(events: DataFrame, existing: DataFrame) -> DataFrame:
     return marked.withColumn("_restated", F.lit(False)).unionByName(restated, allowMissingColumns=True)
 
 
-def described(mapped: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
-    """What one mapped record says by itself: its id, instants, page and tags, scrubbed; `_traffic`, by which its channel is judged."""
+def described(
+    mapped: DataFrame, rules: Mapping[str, Any], contracts: Mapping[str, Mapping[str, Any]] | None = None
+) -> DataFrame:
+    """What one mapped record says by itself: its id, instants, page and tags, scrubbed, and whether it keeps its contract; `_traffic`, by
+    which its channel is judged."""
     events = with_optional(mapped).withColumn(
         "identifiers", F.coalesce("identifiers", F.array().cast("array<struct<namespace:string,identifier_key:string>>"))
     )
     events = events.withColumn("event_id", event_id()).withColumn("event_name", F.lower(F.trim("event_name")))
-    return with_traffic_key(with_page(with_times(events), rules))
+    return with_traffic_key(with_page(with_times(with_contract(events, contracts)), rules))
 
 
 def classified(mapped: DataFrame, existing: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
@@ -142,12 +146,14 @@ def classified(mapped: DataFrame, existing: DataFrame, rules: Mapping[str, Any])
     return events.select(*COLUMNS, *carried, "_restated")
 
 
-def conform_events(mapped: DataFrame, existing: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
+def conform_events(
+    mapped: DataFrame, existing: DataFrame, rules: Mapping[str, Any], contracts: Mapping[str, Mapping[str, Any]] | None = None
+) -> DataFrame:
     """One row per mapped record, typed, identified, classified and scrubbed; copies of an event share its event_id.
 
-    existing: silver.events of this source. rules: conf/rules/channels.yml.
+    existing: silver.events of this source. rules: conf/rules/channels.yml. contracts: event_name -> JSON Schema; conf/contracts unless given.
     """
-    return classified(described(mapped, rules), existing, rules)
+    return classified(described(mapped, rules, contracts), existing, rules)
 
 
 JOB = Job(

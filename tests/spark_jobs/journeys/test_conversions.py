@@ -43,7 +43,10 @@ def refund(refund_id, order_id, amount, currency="GBP", day=6, key=None):
 
 @pytest.fixture
 def converted(spark):
-    def converted(orders=(), refunds=(), events=(), rates=(), first=1, last=31):
+    def converted(orders=(), refunds=(), events=(), rates=(), first=1, last=31, declared=None):
+        given = rules("journeys")
+        if declared is not None:
+            given = {**given, "conversions": {**given["conversions"], "events": declared}}
         days = [dt.date(2026, 1, first), dt.date(2026, 1, last)]
         all_orders = spark.createDataFrame(list(orders), ORDERS)
         found = collect_conversions(
@@ -55,7 +58,7 @@ def converted(spark):
             spark.createDataFrame([("e", "email", "P", noon(1), None)], MAP),
             *days,
             dataclasses.replace(platform(), reporting_currency="GBP"),
-            rules("journeys"),
+            given,
         )
         return sorted(found.collect(), key=lambda c: c.conversion_id)
 
@@ -128,3 +131,27 @@ def test_declared_events_convert_with_their_value_or_none(converted):
 def test_a_range_holds_what_is_dated_in_it(converted):
     orders, refunds = [order("1", "1.00", day=5), order("2", "2.00", day=6)], [refund("r", "1", "1.00", day=6)]
     assert [c.conversion_id for c in converted(orders, refunds, first=6, last=6)] == ["refund:shop:r", "shop:2"]
+
+
+def test_any_event_converts_by_rule_under_a_condition_and_with_a_declared_worth(converted):
+    def happened(event_id, name, value=None):
+        return (event_id, JAN_5, noon(5), "crm", name, None, value, value and "GBP", [("email", "e")])
+
+    declared = {
+        "lead_created": {"type": "lead", "value_amount": 20},
+        "deal_won": {"type": "deal", "when": "value_amount >= 100"},
+        "trial_started": "trial",
+    }
+    events = [
+        happened("1", "lead_created"),
+        happened("2", "lead_created", Decimal("35.50")),
+        happened("3", "deal_won", Decimal("100.00")),
+        happened("4", "deal_won", Decimal("99.99")),
+        happened("5", "deal_won"),
+        happened("6", "trial_started"),
+        happened("7", "signed_up"),
+    ]
+    assert [(c.conversion_id, c.conversion_type, str(c.reporting_amount)) for c in converted(events=events, declared=declared)] == [
+        ("event:1", "lead", "20.00"), ("event:2", "lead", "35.50"), ("event:3", "deal", "100.00"), ("event:6", "trial", "0.00"),
+    ]  # fmt: skip
+    assert converted(events=events, declared={}) == []

@@ -1,8 +1,10 @@
 """Sessions: silence, campaigns, midnight and 24 hours; the same rows whatever the range."""
 
 import datetime as dt
+from random import Random
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from conf.settings import rules
 from spark_jobs.journeys.sessions import JOB, sessionize_events
@@ -10,8 +12,8 @@ from spark_jobs.journeys.sessions import JOB, sessionize_events
 EVENTS = (
     "event_id STRING, event_date DATE, event_at TIMESTAMP, source STRING, event_type STRING, event_name STRING, "
     "identifiers ARRAY<STRUCT<namespace STRING, identifier_key STRING>>, page_path STRING, utm_source STRING, utm_medium STRING, "
-    "utm_campaign STRING, click_id STRING, channel STRING, campaign_id STRING, campaign_name STRING, ad_group_id STRING, ad_id STRING, "
-    "device_type STRING, country STRING, is_bot BOOLEAN"
+    "utm_campaign STRING, click_id STRING, channel STRING, channel_rule STRING, campaign_id STRING, campaign_name STRING, ad_group_id STRING, ad_id STRING, "
+    "device_type STRING, country STRING, is_bot BOOLEAN, bot_reason STRING"
 )
 NAMES = [part.split()[0] for part in EVENTS.split(", ") if not part.startswith("identifier_key")]
 MAP = "identifier_key STRING, namespace STRING, person_id STRING, valid_from TIMESTAMP, valid_to TIMESTAMP"
@@ -92,11 +94,76 @@ def test_counts_engagement_landing_and_crawlers(sessions_of):
     bounce = [view(at(10), page_path="/a")]
     quick = [view(at(12), event_type="track", event_name="cart_added", page_path="/x"), view(at(12, 0, 9), page_path="/b")]
     bought = [view(at(14), event_type="track", event_name="order_completed")]
-    crawled = [view(at(16), is_bot=True), view(at(16, 0, 1), page_path="/c")]
+    crawled = [view(at(16), is_bot=True), view(at(16, 0, 1), page_path="/c", is_bot=True)]
     found = sessions_of(bounce + quick + bought + crawled)
-    assert [(s.landing_path, s.events, s.page_views, s.conversions, s.is_engaged, s.is_bot) for s in found] == [
-        ("/a", 1, 1, 0, False, False), ("/b", 2, 1, 0, False, False), (None, 1, 0, 1, True, False), ("/", 2, 2, 0, True, True),
-    ]  # fmt: skip
+    assert [(s.landing_path, s.exit_path, s.events, s.page_views, s.conversions, s.is_engaged, s.is_bounce, s.is_bot) for s in found] == [
+        ("/a", "/a", 1, 1, 0, False, True, False),
+        ("/b", "/b", 2, 1, 0, False, True, False),
+        (None, None, 1, 0, 1, True, False, False),
+        ("/", "/c", 2, 2, 0, True, False, True),
+    ]
+
+
+def test_engaged_time_is_the_pauses_each_at_most_five_minutes(sessions_of):
+    [session] = sessions_of([view(at(10)), view(at(10, 1)), view(at(10, 21)), view(at(10, 21, 30, day=5))])
+    assert (session.engaged_seconds, session.ended_at) == (60 + 300 + 30, at(10, 21, 30))
+
+
+def test_the_entry_channel_names_its_rule(sessions_of):
+    [session] = sessions_of([view(at(10), channel="Email", channel_rule="15:manual"), view(at(10, 1), channel_rule="1:direct")])
+    assert (session.channel, session.channel_rule) == ("Email", "15:manual")
+
+
+ROBOT, TEN = [("site.anonymous_id", "robot")], at(10)
+
+
+def views(count, seconds, start=TEN, identifiers=ROBOT, **changes):
+    """So many page views, so many seconds apart."""
+    return [view(start + dt.timedelta(seconds=i * seconds), identifiers=identifiers, **changes) for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        (views(31, 2), "inhuman_rate"),
+        (views(31, 2.01), None),
+        (views(30, 1.9), "no_dwell"),
+        (views(10, 1.99), "no_dwell"),
+        (views(9, 0.1), None),
+        (views(10, 2), None),
+        ([*views(9, 0.1), view(at(10, 5), identifiers=ROBOT)], None),
+        (views(301, 0.19, event_type="track", event_name="cart_added"), "inhuman_rate"),
+        (views(300, 0.19, event_type="track", event_name="cart_added"), None),
+        (views(500, 0.1, event_type="server", event_name="resource_requested"), None),
+        (views(3, 60, is_bot=True, bot_reason="crawler"), "crawler"),
+        (views(3, 60, is_bot=True), "stated"),
+    ],
+)
+def test_a_machine_is_known_by_its_agent_or_its_behaviour(sessions_of, events, reason):
+    [session] = sessions_of(events)
+    assert (session.bot_reason, session.is_bot) == (reason, reason is not None)
+
+
+def test_a_machine_that_takes_a_new_campaign_for_each_page_is_flagged_in_every_session(sessions_of):
+    events = [event | {"click_id": f"g{i}"} for i, event in enumerate(views(80, 0.5))]
+    found = sessions_of(events)
+    assert len(found) == 80 and {s.bot_reason for s in found} == {"inhuman_rate"}
+
+
+def test_a_machine_changes_no_person_s_session_even_with_its_cookie(sessions_of):
+    people = [view(at(10)), view(at(10, 20)), view(at(10, 40), identifiers=[USER])]
+    alone = sessions_of(people)
+    stolen = [view(at(10), is_bot=True, event_id="x"), view(at(10, 45), is_bot=True, event_id="y")]
+    found = sessions_of(people + stolen + views(100, 0.1, at(9, 59)))
+    assert [s for s in found if not s.is_bot] == alone
+    assert len({s.session_id for s in found}) == len(found) == 5
+
+
+def test_a_late_event_repairs_the_session_it_touches_and_no_other(sessions_of):
+    events = [view(at(10)), view(at(10, 50)), view(at(14)), view(at(10), identifiers=[USER])]
+    before, after = sessions_of(events), sessions_of([*events, view(at(10, 25))])
+    assert [(s.started_at, s.events) for s in after if s not in before] == [(at(10), 3)]
+    assert [(s.started_at, s.events) for s in before if s not in after] == [(at(10), 1), (at(10, 50), 1)]
 
 
 def test_a_client_that_never_falls_silent_is_cut_after_24_hours_then_at_midnights(sessions_of):
@@ -114,3 +181,47 @@ def test_one_day_a_range_and_any_split_give_the_same_sessions(sessions_of):
     assert len(whole) > 40
     assert [s for day in range(5, 10) for s in sessions_of(events, day, day)] == whole
     assert sessions_of(events, 5, 6) + sessions_of(events, 7, 9) == whole
+
+
+def some_visits(random, clients=6, count=140):
+    """People's events over four days: close together and far apart, with campaigns, logins and midnights."""
+    found = []
+    for number in range(count):
+        who = random.randrange(clients)
+        minute = random.choice([random.randrange(4 * 1440), 1435 + random.randrange(10), 60 * who + random.randrange(90)])
+        tags = {"utm_source": "x", "utm_campaign": f"c{random.randrange(3)}"} if random.random() < 0.2 else {}
+        cookie = ("site.anonymous_id", f"cookie {who}")
+        known = [("site.user_id", f"user {who}"), cookie] if random.random() < 0.3 else [cookie]
+        moment = at(0, minute, random.randrange(60))
+        found.append(view(moment, event_id=f"e{number}", identifiers=known, page_path=f"/{number}", **tags))
+    return found
+
+
+# each example costs seconds of Spark: few, the same every time, and not made smaller
+FEW = settings(max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@FEW
+@given(seed=st.integers(0, 2**32))
+def test_any_order_and_any_split_into_days_gives_the_same_sessions(sessions_of, seed):
+    random = Random(seed)
+    events = some_visits(random)
+    whole = sessions_of(events, 5, 8)
+    shuffled = random.sample(events, len(events))
+    cut = random.randrange(5, 8)
+    assert sessions_of(shuffled, 5, cut) + sessions_of(shuffled, cut + 1, 8) == whole
+    assert sum(s.events for s in whole) == len(events)
+
+
+@FEW
+@given(seed=st.integers(0, 2**32))
+def test_a_bot_added_anywhere_changes_no_person_s_session(sessions_of, seed):
+    random = Random(seed)
+    events = some_visits(random)
+    fast = views(40, 1, start=random.choice(events)["event_at"], event_id="")
+    fast = [event | {"event_id": f"b{i}"} for i, event in enumerate(fast)]
+    crawler = [e | {"event_id": f"c{i}", "is_bot": True, "bot_reason": "crawler"} for i, e in enumerate(random.sample(events, 20))]
+    found = sessions_of(random.sample(events + fast + crawler, len(events) + 60), 5, 8)
+    assert [s for s in found if not s.is_bot] == sessions_of(events, 5, 8)
+    assert {s.bot_reason for s in found} == {None, "inhuman_rate", "crawler"}
+    assert len({s.session_id for s in found}) == len(found)

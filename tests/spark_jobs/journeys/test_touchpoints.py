@@ -1,6 +1,7 @@
 """Touchpoints: which contacts count, whose they are, and whether they were allowed."""
 
 import datetime as dt
+from decimal import Decimal
 
 import pytest
 
@@ -9,20 +10,24 @@ from spark_jobs.journeys.touchpoints import collect_touchpoints
 
 SESSIONS = (
     "session_id STRING, person_id STRING, source STRING, session_date DATE, started_at TIMESTAMP, page_views INT, channel STRING, "
-    "campaign_id STRING, utm_campaign STRING, is_bot BOOLEAN, campaign_name STRING, ad_group_id STRING, ad_id STRING"
+    "campaign_id STRING, utm_campaign STRING, is_bot BOOLEAN, campaign_name STRING, ad_group_id STRING, ad_id STRING, channel_rule STRING"
 )
 EVENTS = (
     "event_id STRING, event_at TIMESTAMP, source STRING, event_name STRING, "
     "identifiers ARRAY<STRUCT<namespace STRING, identifier_key STRING>>, channel STRING, campaign_id STRING, campaign_name STRING, "
-    "utm_campaign STRING, ad_group_id STRING, ad_id STRING, is_bot BOOLEAN"
+    "utm_campaign STRING, ad_group_id STRING, ad_id STRING, is_bot BOOLEAN, device_type STRING, channel_rule STRING"
+)
+SPEND = (
+    "campaign_id STRING, ad_id STRING, spend_date DATE, account_time_zone STRING, impressions BIGINT, clicks BIGINT, "
+    "reporting_amount DECIMAL(18,2)"
 )
 CONSENTS = "identifier_key STRING, purpose STRING, valid_from TIMESTAMP, valid_to TIMESTAMP, is_granted BOOLEAN"
 MAP = "identifier_key STRING, namespace STRING, person_id STRING, valid_from TIMESTAMP, valid_to TIMESTAMP"
 NOON = dt.datetime(2026, 1, 5, 12)
-HOUR = dt.timedelta(hours=1)
+HOUR, TODAY = dt.timedelta(hours=1), NOON.date()
 
 
-def visit(session_id, channel="Email", page_views=1, started_at=NOON, person="P", bot=False, campaign_id=None, utm_campaign=None):
+def visit(session_id, channel="Email", page_views=1, started_at=NOON, person="P", bot=False, campaign_id=None, utm_campaign=None, ad_id=None):
     return (
         session_id,
         person,
@@ -36,12 +41,17 @@ def visit(session_id, channel="Email", page_views=1, started_at=NOON, person="P"
         bot,
         None,
         None,
-        None,
+        ad_id,
+        "5:manual",
     )
 
 
-def event(event_id, name, channel="Direct", key="e", campaign_id=None):
-    return (event_id, NOON, "crm", name, [("email", key)], channel, campaign_id, None, None, None, None, False)
+def event(event_id, name, channel="Direct", key="e", campaign_id=None, ad_id=None, device=None):
+    return (event_id, NOON, "crm", name, [("email", key)], channel, campaign_id, None, None, None, ad_id, False, device, "1:direct")
+
+
+def spend(amount, clicks=0, impressions=0, campaign_id="9", ad_id="", day=TODAY, zone="UTC"):
+    return (campaign_id, ad_id, day, zone, impressions, clicks, None if amount is None else Decimal(amount))
 
 
 def answer(granted, since, until=None, key="e", purpose="marketing"):
@@ -50,11 +60,12 @@ def answer(granted, since, until=None, key="e", purpose="marketing"):
 
 @pytest.fixture
 def touches_of(spark):
-    def touches_of(sessions=(), events=(), consents=()):
+    def touches_of(sessions=(), events=(), consents=(), spent=()):
         found = collect_touchpoints(
             spark.createDataFrame(list(sessions), SESSIONS),
             spark.createDataFrame(list(events), EVENTS),
             spark.createDataFrame(list(consents), CONSENTS),
+            spark.createDataFrame(list(spent), SPEND),
             spark.createDataFrame([("e", "email", "P", NOON, None), ("f", "email", "P", NOON, None)], MAP),
             rules("journeys"),
         )
@@ -86,7 +97,7 @@ def test_declared_events_count_with_their_person_and_others_do_not(touches_of):
 
 def test_an_events_own_tags_win_over_the_declared_channel(touches_of):
     found = touches_of(events=[event("1", "ad_clicked", "Paid Social"), event("2", "ad_clicked", "Unassigned")])
-    assert [t.channel for t in found] == ["Paid Social", "Paid Other"]
+    assert [(t.channel, t.channel_rule) for t in found] == [("Paid Social", "1:direct"), ("Paid Other", "touchpoint")]
 
 
 def test_the_tag_names_the_campaign_when_the_platform_does_not(touches_of):
@@ -115,3 +126,27 @@ def test_ids_are_of_the_session_or_the_event_alone(touches_of):
     one, two = touches_of([visit("x")], [event("x", "email_clicked")])
     assert one.touchpoint_id != two.touchpoint_id
     assert {len(t.touchpoint_id) for t in (one, two)} == {32}
+
+
+def test_every_kind_of_contact_has_its_interaction_and_a_proxy_s_open_is_none(touches_of):
+    names = ("ad_clicked", "ad_impressed", "ad_viewed", "email_clicked", "email_opened", "mailing_sent")
+    events = [event(str(i), name) for i, name in enumerate(names)]
+    events += [event("6", "email_opened", device="proxy"), event("7", "email_clicked", device="proxy")]
+    assert [(t.event_id, t.interaction) for t in touches_of(events=events)] == [
+        ("0", "click"), ("1", "view"), ("2", "engaged_view"), ("3", "click"), ("4", "open"), ("5", "mailing"), ("7", "click"),
+    ]  # fmt: skip
+
+
+def test_a_contact_costs_its_ad_s_spend_by_click_or_impression_else_its_campaign_s(touches_of):
+    events = [event(str(i), name, campaign_id="9", ad_id="a") for i, name in enumerate(("ad_clicked", "ad_impressed", "email_opened"))]
+    visits = [visit("s1", campaign_id="9", ad_id="?"), visit("s2", campaign_id="9"), visit("s3", campaign_id="8"), visit("s4")]
+    spent = [spend("6.00", 4, 1000, ad_id="a"), spend("4.00", 1, 1000, ad_id="b"), spend(None, 9, 9, ad_id="c")]
+    spent += [spend("5.00", 0, 10, campaign_id="8")]
+    found = {t.session_id or t.event_id: t.cost_amount and str(t.cost_amount) for t in touches_of(visits, events, spent=spent)}
+    assert found == {"0": "1.500000", "1": "0.006000", "2": None, "s1": "2.000000", "s2": "2.000000", "s3": None, "s4": None}
+
+
+def test_the_day_of_a_cost_is_the_ad_account_s(touches_of):
+    visits = [visit("s1", campaign_id="9", started_at=NOON), visit("s2", campaign_id="9", started_at=NOON + 3 * HOUR)]
+    spent = [spend("1.00", 1, zone="Asia/Tokyo"), spend("3.00", 1, day=dt.date(2026, 1, 6), zone="Asia/Tokyo")]
+    assert [str(t.cost_amount) for t in touches_of(visits, spent=spent)] == ["1.000000", "3.000000"]

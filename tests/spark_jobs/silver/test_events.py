@@ -101,3 +101,15 @@ def test_a_malformed_record_passes_through_with_its_reason(conformed):
     good, bad = conformed(event(value_amount=Decimal("9.99"), currency="GBP"), lost)
     assert (bad["_reason"], bad["is_conflict"]) == ("malformed_json", False)
     assert (good["value_amount"], good["channel"], good["channel_rule"]) == (Decimal("9.99"), "Direct", "1:direct")
+
+
+def test_a_broken_contract_sets_the_one_event_aside_and_what_is_unknown_is_kept(conformed):
+    good, broken, unknown = conformed(
+        event(event_name=" Product_Viewed", product_id="P-1", properties='{"price":9.5,"email":"a@b.example"}'),
+        event(event_name="product_viewed", product_id="P-1", properties='{"price":"9.5"}'),
+        event(event_name="never_declared", properties='{"price":"9.5"}'),
+    )
+    assert [r["_reason"] for r in (good, broken, unknown)] == [None, "contract:product_viewed:/price type", None]
+    assert good["properties"] == '{"price":9.5,"email":null}'
+    assert [tuple(d) for d in good["_drift"]] == [("/email", "added", "string")]
+    assert [tuple(d) for d in broken["_drift"]] == [("/price", "retyped", "string")] and unknown["_drift"] is None

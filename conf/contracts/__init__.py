@@ -1,0 +1,69 @@
+"""Event contracts: conf/contracts/<event_name>.json, a JSON Schema (draft 2020-12) of the `properties` of the events of that name.
+
+To add a contract, drop a file; an event name without one is not checked. Beside the draft's keywords a contract may say
+`requiredColumns`: columns of silver.events that a record of this name must give (conf/adr/0008-event-contracts.md says why so).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from conf.settings import CONF, SettingsError
+from conf.tables import table
+
+FOLDER = CONF / "contracts"
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+EVENT_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+COLUMNS = "requiredColumns"
+
+
+def refuse(uri: str) -> Any:
+    """The answer to a $ref that leads out of its file: nothing is downloaded to judge an event."""
+    raise ValueError(f"$ref {uri!r} leads out of the file: copy what it names into $defs and refer to '#/$defs/…'")
+
+
+def validator(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    """The compiled schema, formats included. Raises ValueError where it is no schema of the draft or refers to what is not in it."""
+    return jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True, retriever=refuse)
+
+
+def read_contract(path: Path) -> Mapping[str, Any]:
+    """One contract file, checked. Raises SettingsError that names the file, what is wrong and what to do."""
+    try:
+        schema = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: not valid JSON ({error}); repair it there, or remove the file to check nothing") from None
+    if not isinstance(schema, dict):
+        raise SettingsError(f'{path}: expected an object, got {type(schema).__name__}; the smallest contract is {{"type": "object"}}')
+    if not EVENT_NAME.fullmatch(path.stem):
+        raise SettingsError(f"{path}: a contract's file is named like its event, in snake_case: product_viewed.json")
+    if str(schema.get("$schema", DRAFT)).rstrip("#") != DRAFT:
+        raise SettingsError(f"{path}: $schema is {schema['$schema']!r}; contracts are written in {DRAFT}")
+    try:
+        validator(schema)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        place = "/".join(map(str, getattr(error, "instance_path", ())))
+        said = getattr(error, "message", str(error)).splitlines()[0]
+        raise SettingsError(f"{path}: no valid JSON Schema at /{place}: {said}; repair it there, or remove the file to check nothing") from None
+    columns, known = schema.get(COLUMNS, []), table("silver.events").column_names
+    if not isinstance(columns, list) or not set(map(str, columns)) <= set(known):
+        raise SettingsError(f"{path}: {COLUMNS} is {columns!r}; it is a list of columns of silver.events: {sorted(known)}")
+    return schema
+
+
+def read_contracts(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """event_name -> schema of every *.json in the folder, sorted by name."""
+    return {path.stem: read_contract(path) for path in sorted(folder.glob("*.json"))}
+
+
+@cache
+def contracts() -> Mapping[str, Mapping[str, Any]]:
+    """The installation's contracts by event name."""
+    return read_contracts(FOLDER)

@@ -1,0 +1,84 @@
+"""ops.schema_changes: in which ways a source's events differ from their contract, how often and since when.
+
+A row remembers what each delivered slice added to it. A run that reads a slice again replaces that slice's part, so that re-runs,
+ranges and any split of them leave the same counts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame, functions as F
+
+from conf.tables import table
+from spark_jobs.io.small import OvertakenError, opened, overwrite_rows, rows_as_declared
+
+NAME = "ops.schema_changes"
+KEY = ("source", "event_name", "path", "kind", "json_type")
+MOST, TRIES = 1_000, 20
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one slice says about one row's key."""
+
+    key: tuple[str, ...]
+    slice_id: str
+    first_seen: dt.date
+    last_seen: dt.date
+    rows: int
+    run_id: str
+
+
+def changes_in(events: DataFrame, run_id: str) -> list[Change]:
+    """The drift that judged events carry, counted per way and slice; [] where the rows carry none.
+
+    events: source, event_name, event_date, _slice_id and _drift of every record, whatever its fate.
+    """
+    if "_drift" not in events.columns:
+        return []
+    told = events.where("_drift is not null").select("source", "event_name", "event_date", "_slice_id", F.explode("_drift").alias("drift"))
+    counted = told.groupBy(
+        "source", "event_name", "drift.path", "drift.kind", F.coalesce("drift.json_type", F.lit("")).alias("json_type"),
+        F.coalesce("_slice_id", F.lit("")).alias("slice_id"),
+    ).agg(F.min("event_date").alias("first_seen"), F.max("event_date").alias("last_seen"), F.count(F.lit(1)).alias("n"))  # fmt: skip
+    most = counted.orderBy(F.desc("n"), *KEY, "slice_id").limit(MOST).collect()
+    return [Change(tuple(r[c] for c in KEY), r["slice_id"], r["first_seen"], r["last_seen"], r["n"], run_id) for r in most]
+
+
+def merged(stored: Iterable[dict[str, Any]], changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """The table's rows after the changes, sorted by key; a row that the changes say nothing new about stays as it is, run_id included."""
+    rows = {tuple(row[c] for c in KEY): row for row in stored}
+    for change in changes:
+        before = rows.get(change.key, {"slices": "{}"})
+        slices = json.loads(before["slices"])
+        slices[change.slice_id] = [str(change.first_seen), str(change.last_seen), change.rows]
+        text = json.dumps(slices, sort_keys=True)
+        if text != before["slices"]:
+            firsts, lasts, counts = zip(*slices.values())
+            seen = {"first_seen": dt.date.fromisoformat(min(firsts)), "last_seen": dt.date.fromisoformat(max(lasts))}
+            rows[change.key] = {**dict(zip(KEY, change.key)), **seen, "rows": sum(counts), "run_id": change.run_id, "slices": text}
+    return [rows[key] for key in sorted(rows)]
+
+
+def record_changes(root: str, changes: list[Change]) -> None:
+    """Merge the changes into the table; no new version where they say nothing new. Raises OvertakenError if others are always quicker."""
+    contract = table(NAME)
+    for left in reversed(range(TRIES if changes else 0)):
+        log = opened(root, contract)
+        stored = rows_as_declared(log, contract).to_pylist()
+        rows = merged(stored, changes)
+        if rows == sorted(stored, key=lambda row: tuple(row[c] for c in KEY)):
+            return
+        try:
+            return overwrite_rows(log, contract, [tuple(row[c] for c in contract.column_names) for row in rows])
+        except OvertakenError:
+            if not left:
+                raise
+            time.sleep(random.uniform(0.05, 0.4))
