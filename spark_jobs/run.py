@@ -11,11 +11,12 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pyspark.sql import Column, DataFrame, functions as F
 
@@ -33,6 +34,10 @@ from spark_jobs.ops.quarantine import set_aside
 from spark_jobs.ops.record import Recorder
 from spark_jobs.ops.schema_changes import changes_in
 from spark_jobs.quality import gate
+
+Item = TypeVar("Item")
+# while one table's plan is made, another one's tasks run
+AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -143,10 +148,14 @@ class Runner:
         claims = Claims(self.lake, self.holder)
         fences = claims.acquire([_claim(job.table, source) for job, source in plan])
         self.recorder.prepare([job.table for job, _ in plan])
+
+        def build(item: tuple[Job, str | None]) -> None:
+            job, source = item
+            for part in self._ranges(job, source, days, changed):
+                outcomes.append(self._recorded(job, source, part, fences[_claim(job.table, source)]))
+
         try:
-            for job, source in plan:
-                for part in self._ranges(job, source, days, changed):
-                    outcomes.append(self._recorded(job, source, part, fences[_claim(job.table, source)]))
+            in_waves(plan, lambda item: (item[0].table, item[0].upstream()), build)
         finally:
             self.recorder.flush()
             claims.release()
@@ -403,6 +412,27 @@ class Runner:
                     named = [stream, *([spec["lookup"]["stream"]] if spec.get("lookup") else [])]
                     versions |= {bronze_name(source, s): self.lake.version(bronze_name(source, s)) for s in named}
         return versions
+
+
+def in_waves(plan: Sequence[Item], named: Callable[[Item], tuple[str, Sequence[str]]], build: Callable[[Item], None]) -> None:
+    """Build every item, AT_ONCE of them together, each after all items of the tables it reads. named: an item's table and those it reads.
+
+    After an error nothing new begins; what runs is waited for, then the first error is raised.
+    """
+    waiting, running = list(plan), dict[Future[None], Item]()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while waiting or running:
+            open_tables = {named(item)[0] for item in (*waiting, *running.values())}
+            ready = [item for item in waiting if not open_tables & set(named(item)[1])]
+            for item in ready[: AT_ONCE - len(running)]:
+                waiting.remove(item)
+                running[pool.submit(build, item)] = item
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                del running[future]
+                if future.exception():
+                    wait(running)
+                    future.result()
 
 
 def _sums(contract: Table) -> list[Column]:

@@ -7,7 +7,6 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
 from typing import Any
 
 from spark_jobs.errors import ThroughlineError
@@ -68,12 +67,6 @@ class AirflowApi:
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The run's task instances: task_id, state, duration, try_number …"""
         found: list[dict[str, Any]] = self.call("GET", f"/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}/taskInstances?limit=200")["task_instances"]
-        return found
-
-    def tasks_of(self, runs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-        """The task instances of several runs, (dag_id, run_id) each, in one call."""
-        body = {"dag_ids": [dag_id for dag_id, _ in runs], "dag_run_ids": [run_id for _, run_id in runs], "page_limit": 500}
-        found: list[dict[str, Any]] = self.call("POST", "/dags/~/dagRuns/~/taskInstances/list", body)["task_instances"]
         return found
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:

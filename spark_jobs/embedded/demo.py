@@ -171,7 +171,7 @@ def run_wave(api: AirflowApi, stages: Sequence[Stage]) -> bool:
     with live_table() as show:
         while True:
             rows = []
-            for task in api.tasks_of(runs):
+            for task in (task for run in runs for task in api.tasks(*run)):
                 dag_id, task_id, state = task["dag_id"], task["task_id"], task["state"] or "waiting"
                 if state == "success" and (dag_id, task_id) not in facts:
                     facts[dag_id, task_id] = rows_said(api.result(dag_id, task["dag_run_id"], task_id))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ from conf.tables import Table, table
 from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineError
 from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
 
+MERGING = threading.Lock()
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
 DELETION_VECTORS = ("identity", "journeys", "attribution")
 
@@ -222,11 +224,12 @@ class Lake:
             if "update" not in counts:
                 done = self._commit(fresh, contract, fence, rows, same, mode="append")
                 return Published(done.unchanged, done.changed, True, outranked_rows)
-            fresh.createOrReplaceTempView("fresh_rows")
             matched = " AND ".join([f"t.{k} <=> s.{k}" for k in keys])
             bounded = "".join(f" AND t.{part}" for part in bound.split(" AND ")) if bound else ""
             before = self.version(contract.name)
-            with self._fenced(fence):
+            # the session's settings and its view are this merge's alone
+            with MERGING, self._fenced(fence):
+                fresh.createOrReplaceTempView("fresh_rows")
                 self.spark.sql(
                     f"MERGE INTO {self.sql_name(contract.name)} t USING fresh_rows s ON {matched}{bounded} "
                     "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"

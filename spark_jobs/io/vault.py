@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import secrets
+import threading
 from pathlib import Path
 
 from pyspark.sql import DataFrame, functions as F
@@ -17,6 +18,8 @@ from spark_jobs.functions.identifiers import pads
 from spark_jobs.io.lake import Fence, Lake
 
 KEY_VERSION = 1
+# two tables of one process may bring the same identifier at the same moment
+ONE_WRITER = threading.Lock()
 
 
 def key_file() -> Path:
@@ -73,5 +76,6 @@ def store_identifiers(lake: Lake, rows: DataFrame, fence: Fence) -> None:
         .persist()
     )
     contract = table("vault.identifiers")
-    lake.publish(found.select(*contract.column_names), found.count(), contract, None, dt.date.min, dt.date.max, fence)
+    with ONE_WRITER:
+        lake.publish(found.select(*contract.column_names), found.count(), contract, None, dt.date.min, dt.date.max, fence)
     found.unpersist()

@@ -201,6 +201,20 @@ def validate(judged: Judged, contract: Table) -> list[CheckResult]:
     """The table's Great Expectations suite over the batch's measures."""
     gx = _great_expectations()
     suite, rows = measured(contract), judged.counts["used"]
+    with _lock():
+        # its contexts share the process's state
+        outcome = _outcome(gx, judged, contract, suite)
+    passed = {r.expectation_config.kwargs["column"]: bool(r.success) for r in outcome.results}
+    results = []
+    for m in suite:
+        is_good = passed.get(m.check_id, False)
+        failed = 0 if is_good else judged.measures[m.check_id] if m.most == 0 else rows
+        sample = None if is_good or m.breaks is None else sample_of(judged, contract, m.breaks)
+        results.append(CheckResult(m.check_id, m.severity, is_good, rows, failed, "" if is_good else f"measured {judged.measures[m.check_id]:,}", sample))
+    return results
+
+
+def _outcome(gx: Any, judged: Judged, contract: Table, suite: list[Measure]) -> Any:
     expectations = [
         gx.expectations.ExpectColumnValuesToBeBetween(column=m.check_id, min_value=m.least, max_value=m.most, meta={"table": contract.name})
         for m in suite
@@ -212,15 +226,7 @@ def validate(judged: Judged, contract: Table) -> list[CheckResult]:
     definition = gx.ValidationDefinition(
         name=contract.name, data=batch, suite=context.suites.add(gx.ExpectationSuite(name=contract.name, expectations=expectations))
     )
-    outcome = definition.run(batch_parameters={"dataframe": profile}, result_format="BOOLEAN_ONLY")
-    passed = {r.expectation_config.kwargs["column"]: bool(r.success) for r in outcome.results}
-    results = []
-    for m in suite:
-        is_good = passed.get(m.check_id, False)
-        failed = 0 if is_good else judged.measures[m.check_id] if m.most == 0 else rows
-        sample = None if is_good or m.breaks is None else sample_of(judged, contract, m.breaks)
-        results.append(CheckResult(m.check_id, m.severity, is_good, rows, failed, "" if is_good else f"measured {judged.measures[m.check_id]:,}", sample))
-    return results
+    return definition.run(batch_parameters={"dataframe": profile}, result_format="BOOLEAN_ONLY")
 
 
 def sample_of(judged: Judged, contract: Table, breaks: Column) -> str:
