@@ -19,8 +19,8 @@ AGENT_FACTS = ("device_type", "os", "browser", "is_bot", "bot_reason")
 
 # Agents that act for a machine and that the crawler lists do not hold yet.
 OWN_BOTS = re.compile(r"Perplexity-User|ChatGPT-User|Claude-User|MistralAI-User|DuckAssistBot|meta-externalfetcher|Google-Extended", re.I)
-# Fetches pictures on behalf of a person who opens a message.
-NOT_BOTS = re.compile(r"GoogleImageProxy|YahooMailProxy", re.I)
+# Fetches a message's pictures for its reader, or before there is one (Apple's Mail Privacy says no more than Mozilla/5.0).
+PROXIES = re.compile(r"GoogleImageProxy|YahooMailProxy|^Mozilla/5\.0$", re.I)
 TABLETS = re.compile(r"iPad|Tablet|Kindle|Silk/|PlayBook|Nexus (7|9|10)\b|SM-T\d", re.I)
 PHONES = re.compile(r"iPhone|iPod|Windows Phone|IEMobile|BlackBerry|BB10|Opera Mini|Mobile", re.I)
 TELEVISIONS = re.compile(r"SmartTV|SMART-TV|AppleTV|Apple TV|GoogleTV|BRAVIA|HbbTV|NetCast|Web0S|Roku|AFT[A-Z]", re.I)
@@ -43,7 +43,9 @@ DESKTOPS = (
 
 
 def device_type_of(agent: str, os: str | None) -> str:
-    """desktop, mobile, tablet, tv, console or other."""
+    """desktop, mobile, tablet, tv, console, proxy or other."""
+    if PROXIES.search(agent):
+        return "proxy"
     if CONSOLES.search(agent):
         return "console"
     if TELEVISIONS.search(agent):
@@ -59,7 +61,7 @@ def bot_reason_of(agent: str, device: str | None, is_listed: bool) -> str | None
     """Why the agent is not a person's, else None."""
     if agent.strip() in ("", "-"):
         return "empty_agent"
-    if NOT_BOTS.search(agent):
+    if PROXIES.search(agent):
         return None
     if OWN_BOTS.search(agent):
         return "own_pattern"

@@ -7,7 +7,7 @@ from pyspark.sql import Column, functions as F
 from conf.tables import Table
 
 # When and by whom a row was written is not what it says.
-NOT_CONTENT = ("ingested_at", "extracted_at", "run_id", "computed_at")
+NOT_CONTENT = ("ingested_at", "late_by_seconds", "extracted_at", "run_id", "computed_at")
 
 
 def content_columns(table: Table) -> list[str]:

@@ -58,9 +58,14 @@ def with_times(events: DataFrame) -> DataFrame:
     )
     events = events.withColumn("_stated_at", stated).withColumn("received_at", F.coalesce("received_at", "_extracted_at"))
     events = events.withColumn("event_at", plausible_at(F.coalesce(corrected, F.col("_stated_at")), F.col("received_at")))
+    late = F.unix_seconds("ingested_at") - F.unix_seconds("event_at")
     changed = ~F.col("_stated_at").eqNullSafe(F.col("event_at"))
     return events.withColumns(
-        {"event_date": F.to_date("event_at"), "original_event_at": F.when(changed, F.col("_stated_at")).cast("timestamp")}
+        {
+            "event_date": F.to_date("event_at"),
+            "original_event_at": F.when(changed, F.col("_stated_at")).cast("timestamp"),
+            "late_by_seconds": F.when(late < 0, 0).otherwise(late),
+        }
     ).drop("_stated_at")
 
 

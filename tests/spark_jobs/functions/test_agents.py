@@ -36,7 +36,7 @@ def test_each_kind_of_machine_has_its_reason(facts):
 
 
 def test_a_mail_reader_s_picture_proxy_is_a_person(facts):
-    assert facts[IMAGE_PROXY]["agent_is_bot"] is False
+    assert (facts[IMAGE_PROXY]["agent_is_bot"], facts[IMAGE_PROXY]["agent_device_type"]) == (False, "proxy")
 
 
 def test_an_unknown_agent_says_nothing(facts):

@@ -2,8 +2,10 @@
 
 import datetime as dt
 from decimal import Decimal
+from random import Random
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from conf.settings import rules
 from spark_jobs.silver.events import COLUMNS, conform_events
@@ -113,3 +115,53 @@ def test_a_broken_contract_sets_the_one_event_aside_and_what_is_unknown_is_kept(
     assert good["properties"] == '{"price":9.5,"email":null}'
     assert [tuple(d) for d in good["_drift"]] == [("/email", "added", "string")]
     assert [tuple(d) for d in broken["_drift"]] == [("/price", "retyped", "string")] and unknown["_drift"] is None
+
+
+def test_how_late_an_event_was_stored_is_told_and_never_negative(conformed):
+    hour = dt.timedelta(hours=1)
+    late, early, unknown = conformed(
+        event(ingested_at=NOON + hour), event(ingested_at=NOON - hour, client_event_id="e2"), event(client_event_id="e3")
+    )
+    assert [r["late_by_seconds"] for r in (late, early, unknown)] == [3600, 0, None]
+
+
+NOT_SAID = ("ingested_at", "late_by_seconds", "_source_file", "_source_row")
+PLACE = ("received_at", "_source_file", "_source_row")
+
+
+def deliveries(random, count=60):
+    """Records as delivered, each in its place of a file: events, retries of them received later, other bodies under their id."""
+    found = []
+    for number in range(count):
+        stated = {"original_at": NOON + dt.timedelta(minutes=number), "sent_at": NOON + dt.timedelta(minutes=number, seconds=1)}
+        one = stated | {"client_event_id": f"e{number}", "received_at": stated["sent_at"], "event_at": None, "page_url": f"https://s.example/{number}"}
+        later = dt.timedelta(minutes=random.randrange(1, 90))
+        found += [event(**one)]
+        found += [event(**one | {"sent_at": one["sent_at"] + later, "received_at": one["received_at"] + later})] * random.choice([0, 0, 1, 2])
+        found += [event(**one | {"page_title": "Edited"})] * (random.random() < 0.1)
+    return [row | {"_source_file": f"f{place // 40}", "_source_row": place, "source": "shop"} for place, row in enumerate(found)]
+
+
+# each example costs seconds of Spark: few, the same every time, and not made smaller
+@settings(max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+def test_any_split_order_and_repetition_of_deliveries_gives_the_same_events(mapped, rows_of, seed):
+    random = Random(seed)
+    records = deliveries(random)
+
+    def table_after(batches):
+        """The merge of silver.events: of an event's copies, a stored one that a batch flags included, the first received stays."""
+        stored = {}
+        for batch in batches:
+            result = conform_events(mapped("silver.events", batch, EXTRA), rows_of("silver.events", list(stored.values())), rules("channels"))
+            for row in (r.asDict() for r in result.collect()):
+                kept = stored.get(row["event_id"])
+                place = [row[c] for c in PLACE]
+                if kept is None or place <= [kept[c] for c in PLACE]:
+                    stored[row["event_id"]] = {c: row[c] for c in COLUMNS}
+        return sorted(([v for c, v in row.items() if c not in NOT_SAID] for row in stored.values()), key=str)
+
+    shuffled = random.sample(records, len(records))
+    cut = random.randrange(1, len(records) - 1)
+    parts = [shuffled[:cut], shuffled[cut:]]
+    assert table_after([*parts, random.choice(parts)]) == table_after([records])
