@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,31 +42,26 @@ def day(text: str) -> dt.date:
 
 
 def open_lake(root: str) -> Any:
-    """The lake through this process's Spark session, made when it is first needed."""
+    """The lake through this process's Spark session, made when it is first needed; a SIGTERM stops its work."""
     from spark_jobs.io.lake import Lake as OpenLake
-
-    path = root or platform().lake
-    return OpenLake(partial(session, path), path)
-
-
-def session(lake: str) -> Any:
-    """A session whose work a SIGTERM stops."""
     from spark_jobs.io.session import get_session, is_small
     from spark_jobs.ops.claims import release_all
 
-    spark = get_session(small=is_small(lake))
+    path = root or platform().lake
+    lake = OpenLake(lambda: get_session(small=is_small(path)), path)
 
     def stop(*_: object) -> None:
         try:
-            if os.environ.get("SPARK_REMOTE"):
-                spark.interruptAll()
-            spark.stop()
+            if lake.has_session:
+                if os.environ.get("SPARK_REMOTE"):
+                    lake.spark.interruptAll()
+                lake.spark.stop()
             release_all()
         finally:
             os._exit(143)
 
     signal.signal(signal.SIGTERM, stop)
-    return spark
+    return lake
 
 
 def holder() -> str:

@@ -21,7 +21,7 @@ from conf.tables import Table, table
 from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineError
 from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
 
-MERGING = threading.Lock()
+MERGING, STARTING = threading.Lock(), threading.Lock()
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
 DELETION_VECTORS = ("identity", "journeys", "attribution")
 
@@ -71,7 +71,13 @@ class Lake:
 
     @cached_property
     def spark(self) -> SparkSession:
-        return self.session() if callable(self.session) else self.session
+        with STARTING:
+            return self.session() if callable(self.session) else self.session
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the session was needed already."""
+        return "spark" in vars(self)
 
     @cached_property
     def is_local(self) -> bool:
@@ -165,6 +171,8 @@ class Lake:
     ) -> Published:
         """The batch into its table, in one commit or in none. batch: exactly the contract's columns, unique keys, cached; rows: their number."""
         is_new = self.create(contract)
+        if not is_new:
+            self._widen(contract)
         if contract.write.mode == "append" or is_new:
             return self.append(batch, contract, rows, fence) if rows else Published(0, 0, False)
         if contract.write.mode == "merge":
@@ -172,6 +180,13 @@ class Lake:
         is_dated = contract.write.mode == "replace" and contract.write.date is not None
         predicate = self.bounds(contract, source, first, last) if contract.write.mode == "replace" else None
         return self._replace(batch, contract, predicate, contract.write.date if is_dated else None, fence)
+
+    def _widen(self, contract: Table) -> None:
+        """Columns that the contract got after the table was made."""
+        stored = set(self.spark.read.format("delta").load(self.path(contract.name)).columns)
+        added = [f"{c.name} {c.type}" for c in contract.columns if c.name not in stored]
+        if added:
+            self.spark.sql(f"ALTER TABLE {self.sql_name(contract.name)} ADD COLUMNS ({', '.join(added)})")
 
     def append(self, batch: DataFrame, contract: Table, rows: int, fence: Fence) -> Published:
         """Rows, counted already, added as they are."""

@@ -141,19 +141,24 @@ def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: 
 
 
 def with_duplicates(rows: DataFrame, contract: Table) -> DataFrame:
-    """Of the used rows of a key all but the one that `dedupe` keeps become duplicates. Only the keys are shuffled: rows are wide, copies few."""
+    """Of the used rows of a key all but the one that `dedupe` keeps become duplicates. Only the keys are shuffled: rows are wide, copies few.
+
+    A restated row takes part, being stored already: a copy of it is a duplicate, and where a better copy came it is left out itself.
+    """
     dedupe = contract.write.dedupe or {}
     is_first = dedupe["keep"] == "first"
     order = [part for c in dedupe["by"] for part in ((F.isnull(c) if is_first else F.isnotnull(c)).alias(f"_no_{c}"), F.col(c))]
-    best = (F.min if is_first else F.max)(F.struct(*order, "_place")).getField("_place")
-    repeated = rows.where("_fate = 'used'").groupBy(*contract.keys).agg(F.count(F.lit(1)).alias("_copies"), best.alias("_kept"))
+    is_own = F.col("_fate") == ("restated" if is_first else "used")
+    best = (F.min if is_first else F.max)(F.struct(*order, is_own.alias("_is_own"), "_place")).getField("_place")
+    repeated = rows.where("_fate in ('used', 'restated')").groupBy(*contract.keys).agg(F.count(F.lit(1)).alias("_copies"), best.alias("_kept"))
     repeated = materialised(repeated.where("_copies > 1").drop("_copies"))
     copies = repeated.count()
     if not copies:
         return rows.drop("_place")
     marked = rows.join(F.broadcast(repeated) if copies <= FEW_COPIES else repeated, on=list(contract.keys), how="left")
-    is_copy = (F.col("_fate") == "used") & (F.col("_kept") != F.col("_place"))
-    marked = marked.withColumn("_fate", F.when(is_copy, "duplicate").otherwise(F.col("_fate"))).drop("_place", "_kept")
+    loses, fate = F.coalesce(F.col("_kept") != F.col("_place"), F.lit(False)), F.col("_fate")
+    marked = marked.where(~(loses & (fate == "restated")))
+    marked = marked.withColumn("_fate", F.when(loses & (fate == "used"), "duplicate").otherwise(fate)).drop("_place", "_kept")
     return marked if copies <= FEW_COPIES else materialised(marked)
 
 

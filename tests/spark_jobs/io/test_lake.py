@@ -32,7 +32,7 @@ def lake(spark, tmp_path):
 
 def publish(lake, rows, table, generation=1, run_id="r1", source="a", first=JAN_1, last=JAN_2):
     batch = lake.spark.createDataFrame(rows, DDL)
-    return lake.publish(batch, len(rows), table, source, first, last, Fence("visits/a", generation, run_id))
+    return lake.publish(batch.select(*table.column_names), len(rows), table, source, first, last, Fence("visits/a", generation, run_id))
 
 
 def stored(lake):
@@ -116,3 +116,9 @@ def test_a_table_that_another_tool_wrote_in_one_commit_is_compared_with(lake):
     lake.rows(contract()).write.format("delta").partitionBy("source").save(lake.path("silver.copied"))
     done = publish(lake, [("a", 1, JAN_1, 5, "x")], copied)
     assert (done.wrote, done.unchanged) == (False, 1)
+
+
+def test_a_column_that_the_contract_got_since_is_added(lake):
+    publish(lake, [("a", 1, JAN_1, 5, "x")], Table("silver.visits", "one visit", ("source", "id"), COLUMNS[:3], Write("replace", "day", ("source",))))
+    assert publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_1, 6, "x")], contract(), generation=2).wrote
+    assert stored(lake) == [(1, "2026-01-01", 5), (2, "2026-01-01", 6)]

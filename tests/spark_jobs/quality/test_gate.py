@@ -1,0 +1,42 @@
+"""Fates of a batch's rows."""
+
+import pytest
+
+from conf.tables import Field, Table, Write
+from spark_jobs.quality.gate import judge
+
+COLUMNS = (Field("id", "string", False), Field("seen", "int"), Field("row", "int"))
+BATCH = "id STRING, seen INT, row INT, _reason STRING, _restated BOOLEAN"
+
+
+def contract(keep):
+    return Table("silver.visits", "one visit", ("id",), COLUMNS, Write("merge", None, (), (), {"by": ["seen"], "keep": keep}))
+
+
+def fates(spark, rows, keep="first"):
+    """(row, fate) of (id, seen, row, reason, is it restated) rows, sorted by row."""
+    judged = judge(spark.createDataFrame(rows, BATCH), contract(keep), True, 35)
+    assert judged.total == judged.rows.count()
+    return sorted((r["row"], r["_fate"]) for r in judged.rows.collect())
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("first", 1), ("last", 2)])
+def test_of_copies_the_one_that_the_contract_names_stays(spark, keep, kept):
+    rows = [("a", 5, 1, None, False), ("a", 6, 2, None, False), ("b", 9, 3, None, False), ("a", 1, 4, "bad", False)]
+    assert fates(spark, rows, keep) == [(r, "used" if r == kept else "duplicate") for r in (1, 2)] + [(3, "used"), (4, "quarantined")]
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (4, [(1, "used")]),  # earlier than what is stored: it takes its place
+        (5, [(1, "used")]),  # the stored record itself, read again
+        (6, [(1, "duplicate"), (2, "restated")]),
+    ],
+)
+def test_a_stored_row_that_comes_back_changed_is_there_once(spark, seen, expected):
+    assert fates(spark, [("a", seen, 1, None, False), ("a", 5, 2, None, True)]) == expected
+
+
+def test_a_stored_row_without_a_copy_comes_back(spark):
+    assert fates(spark, [("a", 6, 1, None, False), ("b", 5, 2, None, True)]) == [(1, "used"), (2, "restated")]
