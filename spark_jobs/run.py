@@ -315,8 +315,9 @@ class Runner:
                     f"{contract.name}, {days}{f', {source}' if source else ''}: stopped at the gate by {named}. Nothing was published. "
                     f"The checks are in conf/tables/{contract.name.replace('.', '/')}.yml; repair the input and run the task again."
                 )
-            if judged.counts["quarantined"]:
-                set_aside(self.lake, contract, judged.rows.where("_fate = 'quarantined'"), source, bool(mapped), fence)
+            if judged.counts["quarantined"] or judged.counts["late"]:
+                aside = judged.rows.where("_fate in ('quarantined', 'late')").withColumn("_reason", F.coalesce("_reason", "_fate"))
+                set_aside(self.lake, contract, aside, source, bool(mapped), fence)
             if mapped and "_raw_identifiers" in inputs[mapped].columns and "identifiers" in inputs[mapped].columns:
                 store_identifiers(
                     self.lake, inputs[mapped].where("_reason is null"), replace(fence, claim=f"vault.identifiers/{fence.claim}")

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from connectors.errors import ConnectorError
 
-QUARANTINE = {"source": pl.String, "_file": pl.String, "_row": pl.Int64}
+QUARANTINE = {"source": pl.String, "_file": pl.String, "_row": pl.Int64, "_reason": pl.String}
 SOURCE, SHOP, MARKETING = "sandbox_site", "sandbox_shop", "sandbox_marketing"
 
 
@@ -78,21 +78,21 @@ def rows(lake: Path, name: str) -> pl.DataFrame:
 
 
 def with_place(records: pl.DataFrame, events: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:
-    """The records with where they were found: `event_id` (null: not there), `is_aside`, and so `found`: used, quarantined, duplicate, late.
-
-    A copy leaves no row of its own: it is a duplicate where the lake holds the event it repeats. What is nowhere was late, or lost: the
-    ledger's own counts tell the two apart.
+    """The records with where they were found: `event_id` (null: not there), `aside` (quarantined, late; null: not there), and so `found`:
+    used, quarantined, late, duplicate, twice or lost. A copy leaves no row of its own: it is a duplicate where the lake holds the event it
+    repeats.
     """
     day = pl.col("file").cast(pl.String).str.extract(r"/(\d{4}-\d\d-\d\d)/\d+/[^/]+$").str.to_date()
     used = events.select(file="_source_file", row=pl.col("_source_row").cast(pl.Int64), event_id="event_id").with_columns(day=day).drop("file")
-    rejected = aside.select(file="_file", row=pl.col("_row").cast(pl.Int64)).with_columns(day=day, is_aside=True).drop("file").unique()
+    place = pl.when(pl.col("_reason") == "late").then(pl.lit("late")).otherwise(pl.lit("quarantined"))
+    rejected = aside.select(file="_file", row=pl.col("_row").cast(pl.Int64), aside=place).with_columns(day=day).drop("file").unique()
     ids = events.select("client_event_id").drop_nulls().unique().with_columns(is_known=True)
     joined = records.join(used, on=["day", "row"], how="left").join(rejected, on=["day", "row"], how="left")
     joined = joined.join(ids, on="client_event_id", how="left")
-    is_used, is_aside = pl.col("event_id").is_not_null(), pl.col("is_aside").fill_null(False)
+    is_used, is_aside = pl.col("event_id").is_not_null(), pl.col("aside").is_not_null()
     found = (
-        pl.when(is_used & is_aside).then(pl.lit("twice")).when(is_used).then(pl.lit("used")).when(is_aside).then(pl.lit("quarantined"))
-        .when(pl.col("is_known").fill_null(False)).then(pl.lit("duplicate")).otherwise(pl.lit("late"))
+        pl.when(is_used & is_aside).then(pl.lit("twice")).when(is_used).then(pl.lit("used")).when(is_aside).then(pl.col("aside"))
+        .when(pl.col("is_known").fill_null(False)).then(pl.lit("duplicate")).otherwise(pl.lit("lost"))
     )  # fmt: skip
     return joined.with_columns(found=found)
 

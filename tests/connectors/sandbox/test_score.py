@@ -25,7 +25,8 @@ def lake_of(records: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     events = numbered.with_columns(identifiers=pl.Series(identifiers)).select(
         "event_id", "client_event_id", "_source_file", "_source_row", "identifiers"
     )
-    return events, records.filter(pl.col("fate") == "quarantined").select(_file=file, _row="row")
+    aside = records.filter(pl.col("fate").is_in(["quarantined", "late"]))
+    return events, aside.select(_file=file, _row="row", _reason="fate")
 
 
 def test_a_right_lake_scores_everything_and_a_lost_or_doubled_line_shows(made):
@@ -34,7 +35,7 @@ def test_a_right_lake_scores_everything_and_a_lost_or_doubled_line_shows(made):
     assert all(s.right == s.of > 0 for s in faults(with_place(records, events, aside)))
     wrong = [s for s in faults(with_place(records, events.head(-1), aside.head(-1))) if s.right < s.of]
     assert sum(s.of - s.right for s in wrong) == 2 and len(wrong) == 2
-    again = events.select(_file="_source_file", _row="_source_row").head(1)
+    again = events.select(_file="_source_file", _row="_source_row", _reason=pl.lit("bad")).head(1)
     assert sum(s.of - s.right for s in faults(with_place(records, events, pl.concat([aside, again])))) == 1
 
 

@@ -235,5 +235,5 @@ def test_a_rule_of_one_s_own_fires_in_its_place_and_says_so(spark):
     own = {"number": 101, "channel": "Podcast", "when": "traffic_source = 'acast'"}
     changed = {**rules("channels"), "channels": (own, *rules("channels")["channels"])}
     rows = [(0, *hit("Acast", "audio")), (1, *hit("other", "audio"))]
-    found = with_channel(spark.createDataFrame(rows, SHAPE), changed).orderBy("case").collect()
+    found = with_channel(with_traffic_key(spark.createDataFrame(rows, SHAPE)), changed).orderBy("case").collect()
     assert [(r["channel"], r["channel_rule"]) for r in found] == [("Podcast", "101:manual"), ("Audio", "17:manual")]
