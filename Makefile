@@ -33,6 +33,9 @@ check: setup ## lint, format, types
 bench-pipeline: setup ## CPU-seconds per stage beside DuckDB and a raw Spark copy; QUICK=1 ends within 5 minutes
 	@$(PYTHON) -m tests.bench.pipeline
 
+bench-score: setup ## how right the pipeline is about 50,000 simulated people, and what it costs; QUICK=1: 5,000
+	@$(PYTHON) -m tests.bench.score
+
 score: ## what the pipeline got right about the sandbox world of the demo
 	@$(PYTHON) -m connectors sandbox score
 
@@ -51,4 +54,4 @@ doctor: ## Java, ports, disk, memory, versions, with the fix for each
 clean: ## remove what was made (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
-.PHONY: help setup demo real up test test-cluster check bench-pipeline score golden lock status doctor clean
+.PHONY: help setup demo real up test test-cluster check bench-pipeline bench-score score golden lock status doctor clean

@@ -47,8 +47,8 @@ def command(home: Path, *words: str, check: bool = True) -> subprocess.Completed
     return subprocess.run([sys.executable, "-m", *words], cwd=REPOSITORY, env=env, check=check, capture_output=True, text=True)
 
 
-def make_drops(home: Path) -> None:
-    words = ["sandbox", "make", "--out", str(home / "drops"), "--people", "150", "--days", "8", "--until", str(LAST), "--seed", "3"]
+def make_drops(home: Path, people: int = 150) -> None:
+    words = ["sandbox", "make", "--out", str(home / "drops"), "--people", str(people), "--days", "8", "--until", str(LAST), "--seed", "3"]
     command(home, "connectors", *words)
 
 
