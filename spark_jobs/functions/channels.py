@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from string import Formatter
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, functions as F
 
+from conf.settings import SettingsError
 from spark_jobs.functions.plans import materialised
 
 KINDS = ("none", "ai", "email", "search", "social", "video", "shopping")
@@ -76,8 +78,25 @@ def kind_of(name: Column, address: Column, kinds: Mapping[str, Any]) -> Column:
     return F.nullif(F.when(name.isNotNull(), found), F.lit("none"))
 
 
+def check_channels(rules: Mapping[str, Any]) -> None:
+    """Raises SettingsError naming the rule that has no number, channel or condition, whose number another one has, or whose pattern is unknown."""
+    numbers: set[int] = set()
+    for place, rule in enumerate(rules["channels"], start=1):
+        where = f"conf/rules/channels.yml: rule {rule.get('number', f'at place {place}')}"
+        absent = [key for key in ("number", "channel", "when") if rule.get(key) is None]
+        if absent:
+            raise SettingsError(f"{where} has no {' and no '.join(absent)}; a rule is {{number: 101, channel: Podcast, when: \"traffic_source = 'acast'\"}}")
+        if rule["number"] in numbers:
+            raise SettingsError(f"{where} is there twice; give one of them a number of its own")
+        numbers.add(rule["number"])
+        unknown = {name for _, name, _, _ in Formatter().parse(str(rule["when"])) if name is not None} - set(rules["patterns"])
+        if unknown:
+            raise SettingsError(f"{where} names the patterns {sorted(unknown)}; there are {sorted(rules['patterns'])}")
+
+
 def channel_group(rules: Mapping[str, Any]) -> Column:
     """STRUCT<channel, number>: the first rule that the traffic columns meet, else (Unassigned, null)."""
+    check_channels(rules)
     words = {name: "r'" + pattern.replace("'", "\\'") + "'" for name, pattern in rules["patterns"].items()}
     branches = F.when(F.lit(False), F.struct(F.lit("").alias("channel"), F.lit(0).alias("number")))
     for rule in rules["channels"]:

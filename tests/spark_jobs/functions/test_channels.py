@@ -2,8 +2,8 @@
 
 import pytest
 
-from conf.settings import read_yaml, rules
-from spark_jobs.functions.channels import scrubbed_json, scrubbed_url, with_channel, with_traffic, with_traffic_key
+from conf.settings import SettingsError, read_yaml, rules
+from spark_jobs.functions.channels import check_channels, scrubbed_json, scrubbed_url, with_channel, with_traffic, with_traffic_key
 
 COLUMNS = ("utm_source", "utm_medium", "utm_campaign", "click_id", "click_id_type", "referrer_url", "page_url", "channel", "event_type")
 SHAPE = "case INT, " + ", ".join(f"{c} STRING" for c in (*COLUMNS, "ad_network"))
@@ -229,6 +229,20 @@ def test_urls_and_properties_lose_what_names_a_person(spark):
         None,
     ]
     assert found[0]["text"] == '{"email":null,"plan":"pro","user":{"Phone":null,"n":1}}'
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"channel": "Podcast", "when": "true"}, "at place 1 has no number"),
+        ({"number": 101, "channel": "Podcast"}, "rule 101 has no when"),
+        ({"number": 2, "channel": "Podcast", "when": "true"}, "rule 2 is there twice"),
+        ({"number": 101, "channel": "Podcast", "when": "traffic_medium rlike {paidd}"}, r"patterns \['paidd'\]"),
+    ],
+)
+def test_a_broken_rule_is_named(broken, said):
+    with pytest.raises(SettingsError, match=said):
+        check_channels({**rules("channels"), "channels": (broken, *rules("channels")["channels"])})
 
 
 def test_a_rule_of_one_s_own_fires_in_its_place_and_says_so(spark):
