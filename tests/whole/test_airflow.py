@@ -1,7 +1,6 @@
 """The same small world through a real Airflow over REST: days one by one, ranges, a broken delivery and its repair."""
 
 import gzip
-import json
 import os
 import shutil
 import subprocess
@@ -138,8 +137,9 @@ def test_a_broken_delivery_is_red_without_a_retry_and_green_after_its_repair(air
     api, lake, home = airflow
     path = sorted((home / "drops/sandbox_site/events").glob("*.jsonl.gz"))[-1]
     good, before = path.read_bytes(), lake.version("silver.events")
-    lines = [json.loads(line.decode(errors="replace")) for line in gzip.decompress(good).splitlines() if line.startswith(b"{") and line.endswith(b"}")]
-    path.write_bytes(gzip.compress("\n".join(json.dumps({**line, "currency": "pounds"}) for line in lines).encode()))
+    # as bytes: a line or two of the log are no text
+    lines = [line[:-1] + b',"currency":"pounds"}' if line.endswith(b"}") else line for line in gzip.decompress(good).splitlines()]
+    path.write_bytes(gzip.compress(b"\n".join(lines)))
     run, state = run_range(api, SITE, worlds.LAST, worlds.LAST)
     assert state == "failed"
     (conform,) = [t for t in api.tasks(SITE, run) if t["task_id"] == "conform"]
