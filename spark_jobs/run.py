@@ -322,7 +322,7 @@ class Runner:
                 store_identifiers(
                     self.lake, inputs[mapped].where("_reason is null"), replace(fence, claim=f"vault.identifiers/{fence.claim}")
                 )
-            done = self.lake.publish(good, used, contract, source, days.first, days.last, fence)
+            done = self.lake.publish(good, used + judged.counts["restated"], contract, source, days.first, days.last, fence)
             outcome.duplicates += done.outranked
             outcome.rows_used -= done.outranked if mapped else 0
             if mapped:
@@ -431,9 +431,7 @@ def in_waves(plan: Sequence[Item], named: Callable[[Item], tuple[str, Sequence[s
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 del running[future]
-                if future.exception():
-                    wait(running)
-                    future.result()
+                future.result()
 
 
 def _sums(contract: Table) -> list[Column]:

@@ -5,10 +5,12 @@ The ops tables have this one writer, so that its put-if-absent commits are what 
 
 from __future__ import annotations
 
+import random
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
@@ -16,6 +18,8 @@ from deltalake.exceptions import CommitFailedError
 
 from conf.tables import Table, table
 
+Result = TypeVar("Result")
+TRIES = 20
 ARROW_TYPES = {
     "string": pa.string(),
     "date": pa.date32(),
@@ -90,6 +94,18 @@ def append_rows(found: DeltaTable, contract: Table, rows: Sequence[tuple[Any, ..
     unless_overtaken: only as the very next version of the table as it was opened; raises OvertakenError when another was quicker.
     """
     _write(found, contract, rows, "append", unless_overtaken)
+
+
+def until_first(attempt: Callable[[], Result]) -> Result:
+    """What the attempt returns, made anew whenever another run was quicker. Raises OvertakenError if others always are."""
+    for left in reversed(range(TRIES)):
+        try:
+            return attempt()
+        except OvertakenError:
+            if not left:
+                raise
+            time.sleep(random.uniform(0.05, 0.4))
+    raise AssertionError("no try was made")
 
 
 def overwrite_rows(found: DeltaTable, contract: Table, rows: Sequence[tuple[Any, ...]]) -> None:

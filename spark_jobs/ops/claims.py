@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import random
 import socket
-import time
 from typing import Any
 
 import psutil
@@ -21,10 +19,9 @@ from deltalake import DeltaTable
 from conf.tables import table
 from spark_jobs.errors import ClaimHeldError
 from spark_jobs.io.lake import Fence, Lake
-from spark_jobs.io.small import OvertakenError, append_rows, opened, rows_as_declared
+from spark_jobs.io.small import OvertakenError, append_rows, opened, rows_as_declared, until_first
 
 VALID_FOR = dt.timedelta(minutes=20)
-TRIES = 20
 LOG = "ops.claims"
 # what this process holds, for whoever must end it in the middle of its work
 HELD: set[Claims] = set()
@@ -42,7 +39,8 @@ class Claims:
         wanted = sorted(set(names))
         if not wanted:
             return {}
-        for _ in range(TRIES):
+
+        def attempt() -> dict[str, int]:
             log, now = opened(self.lake.root, table(LOG)), dt.datetime.now(dt.UTC)
             state = newest_states(log, wanted)
             for name, row in state.items():
@@ -52,15 +50,15 @@ class Claims:
                     )
             generations = {name: (state[name]["generation"] if name in state else 0) + 1 for name in wanted}
             rows = [(name, generation, self.holder, now, now + VALID_FOR) for name, generation in generations.items()]
-            try:
-                append_rows(log, table(LOG), rows, unless_overtaken=True)
-            except OvertakenError:
-                time.sleep(random.uniform(0.05, 0.4))
-                continue
-            self.held = generations
-            HELD.add(self)
-            return {name: Fence(name, generation, "") for name, generation in generations.items()}
-        raise ClaimHeldError(f"could not claim {wanted}: other runs were always quicker; try again")
+            append_rows(log, table(LOG), rows, unless_overtaken=True)
+            return generations
+
+        try:
+            self.held = until_first(attempt)
+        except OvertakenError:
+            raise ClaimHeldError(f"could not claim {wanted}: other runs were always quicker; try again") from None
+        HELD.add(self)
+        return {name: Fence(name, generation, "") for name, generation in self.held.items()}
 
     def release(self) -> None:
         """Give the claims back: rows of the same generation that expire now; a claim lost meanwhile has a higher one."""

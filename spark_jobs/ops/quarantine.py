@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, functions as F
 from conf.settings import mapping
 from conf.tables import Field, Table, Write
 from spark_jobs.io.lake import Fence, Lake
-from spark_jobs.io.mapped import bronze_name
+from spark_jobs.io.mapped import read_bronze
 
 COLUMNS = (
     "quarantine_id STRING, source STRING, _file STRING, _row BIGINT, payload STRING, payload_bytes BINARY, _reason STRING, "
@@ -29,9 +29,7 @@ def quarantine_table(name: str) -> Table:
 def received(lake: Lake, contract: Table, source: str) -> DataFrame:
     """Every record of the source's streams that feed the table: _file, _row, payload, payload_bytes."""
     fed = [name for name, spec in mapping(source)["streams"].items() if contract.name in spec["tables"]]
-    streams = [lake.path(bronze_name(source, name)) for name in fed if lake.exists(bronze_name(source, name))]
-    frames = [lake.spark.read.format("delta").load(path).select("_file", "_row", "payload", "payload_bytes") for path in streams]
-    return reduce(DataFrame.unionAll, frames)
+    return reduce(DataFrame.unionAll, (read_bronze(lake, source, name, None, None) for name in fed)).select("_file", "_row", "payload", "payload_bytes")
 
 
 def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, is_mapped: bool, fence: Fence) -> int:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import random
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +15,11 @@ from typing import Any
 from pyspark.sql import DataFrame, functions as F
 
 from conf.tables import table
-from spark_jobs.io.small import OvertakenError, opened, overwrite_rows, rows_as_declared
+from spark_jobs.io.small import opened, overwrite_rows, rows_as_declared, until_first
 
 NAME = "ops.schema_changes"
 KEY = ("source", "event_name", "path", "kind", "json_type")
-MOST, TRIES = 1_000, 20
+MOST = 1_000
 
 
 @dataclass(frozen=True)
@@ -70,15 +68,13 @@ def merged(stored: Iterable[dict[str, Any]], changes: Iterable[Change]) -> list[
 def record_changes(root: str, changes: list[Change]) -> None:
     """Merge the changes into the table; no new version where they say nothing new. Raises OvertakenError if others are always quicker."""
     contract = table(NAME)
-    for left in reversed(range(TRIES if changes else 0)):
+
+    def attempt() -> None:
         log = opened(root, contract)
         stored = rows_as_declared(log, contract).to_pylist()
         rows = merged(stored, changes)
-        if rows == sorted(stored, key=lambda row: tuple(row[c] for c in KEY)):
-            return
-        try:
-            return overwrite_rows(log, contract, [tuple(row[c] for c in contract.column_names) for row in rows])
-        except OvertakenError:
-            if not left:
-                raise
-            time.sleep(random.uniform(0.05, 0.4))
+        if rows != sorted(stored, key=lambda row: tuple(row[c] for c in KEY)):
+            overwrite_rows(log, contract, [tuple(row[c] for c in contract.column_names) for row in rows])
+
+    if changes:
+        until_first(attempt)

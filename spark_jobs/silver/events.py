@@ -75,7 +75,7 @@ def with_page(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     has_tags = F.col("page_url").contains("utm_")
     for name in UTM:
         # a pattern, because parsing the address once per tag takes five times as long
-        in_url = F.try_url_decode(F.regexp_extract("page_url", rf"^[^#?]*\?(?:[^#]*&)?{name}=([^&#]*)", 1))
+        in_url = F.try_url_decode(F.regexp_extract("page_url", rf"^[^#?]*\?(?:[^#]*?&)??{name}=([^&#]*)", 1))
         given[name] = F.coalesce(name, F.when(has_tags, F.nullif(in_url, F.lit(""))))
     events = events.withColumns(given)
     return events.withColumns(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 import shutil
@@ -14,10 +13,9 @@ from rich.console import Console
 
 from conf.settings import REPOSITORY
 from tests.bench.measure import measure
+from tests.bench.pipeline import FIRST, LAST
 from tests.bench.records import keep, row
 
-LAST = dt.date(2026, 3, 31)
-FIRST = LAST - dt.timedelta(days=29)
 # the exchange rates come with marketing, and orders want them
 SOURCES = ("sandbox_marketing", "sandbox_site", "sandbox_shop")
 

@@ -75,9 +75,13 @@ def test_an_impossible_time_is_the_time_of_receipt_and_is_kept(conformed):
 
 def test_tags_and_path_come_from_the_url_unless_given(conformed):
     url = "https://s.example/shoes?utm_source=google&utm_medium=cpc&utm_campaign=spring%20sale&email=a%40b.example"
-    read, given, broken = conformed(
-        event(page_url=url), event(page_url=url, utm_source="bing", page_path="/x"), event(page_url="http://[bad?utm_source=%zz")
+    read, given, broken, twice = conformed(
+        event(page_url=url),
+        event(page_url=url, utm_source="bing", page_path="/x"),
+        event(page_url="http://[bad?utm_source=%zz"),
+        event(page_url="https://s.example/?utm_source=first&q=1&utm_source=second"),
     )
+    assert twice["utm_source"] == "first"
     assert [read[c] for c in ("page_path", "utm_source", "utm_medium", "utm_campaign", "channel")] == [
         "/shoes",
         "google",
