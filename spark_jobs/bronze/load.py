@@ -11,10 +11,12 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, functions as F
+import pyarrow.parquet as pq
+from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.settings import platform, source as declared_source
 from conf.tables import Field, Table, Write
@@ -30,6 +32,8 @@ ENVELOPE = (
     "_slice_to STRING, _api_version STRING, _run_id STRING, _page INT, _sha256 STRING, _slice_id STRING, _attempt INT, "
     "_ingest_date DATE, payload STRING, payload_bytes STRING"
 )
+# What a manifest says of all rows of its files
+SAID = ("source", "stream", "account", "request_id", "slice_from", "slice_to", "api_version", "run_id", "slice_id")
 
 
 def bronze_table(source: str, stream: str) -> Table:
@@ -69,6 +73,12 @@ def files_in(lake: Lake, name: str) -> dict[str, int]:
     return {pair["values"]: pair["counts"] for pair in files.value_counts().to_pylist()}
 
 
+def path_read() -> Column:
+    """The path of the file that a row was read from, as manifests write it."""
+    # Spark gives it as a URL, in which a plus is a plus
+    return F.url_decode(F.replace(F.regexp_replace("_metadata.file_path", "^file:/+", "/"), F.lit("+"), F.lit("%2B")))
+
+
 def enveloped(rows: DataFrame) -> DataFrame:
     """Landed lines as bronze columns, in order."""
     names = [part.split(" ")[0] for part in BRONZE.split(", ")]
@@ -78,12 +88,13 @@ def enveloped(rows: DataFrame) -> DataFrame:
 def read_jsonl(lake: Lake, files: list[str]) -> DataFrame:
     """jsonl.gz parts; `_file` is the part's path."""
     rows = lake.spark.read.schema(ENVELOPE).json(files)
-    return enveloped(rows.withColumn("_file", F.regexp_replace("_metadata.file_path", "^file:/+", "/")))
+    return enveloped(rows.withColumn("_file", path_read()))
 
 
-def read_parquet(lake: Lake, manifest: dict[str, Any], file: dict[str, Any]) -> DataFrame:
-    """A Parquet drop, in place: each row as JSON, numbered by its place in the file; a string column `payload` is the record as received."""
-    rows = lake.spark.read.parquet(file["path"])
+def read_parquet(lake: Lake, drops: list[tuple[dict[str, Any], dict[str, Any]]]) -> DataFrame:
+    """Parquet drops (manifest, file) of one schema, in place: each row as JSON, numbered by its place in the file; a string column `payload`
+    is the record as received."""
+    rows = lake.spark.read.parquet(*(file["path"] for _, file in drops))
     has_payload = dict(rows.dtypes).get("payload") == "string"
     payload = F.col("payload") if has_payload else F.to_json(
         F.struct(*rows.columns),
@@ -93,26 +104,31 @@ def read_parquet(lake: Lake, manifest: dict[str, Any], file: dict[str, Any]) -> 
             "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
         },
     )
-    text = {
-        k: manifest.get(k)
-        for k in ("source", "stream", "account", "request_id", "slice_from", "slice_to", "api_version", "run_id", "slice_id")
-    }
-    extracted = F.lit(manifest["extracted_at"]).cast("timestamp")
-    return (
-        rows.select(
-            F.lit(file["path"]).alias("_file"),
-            (F.col("_metadata.row_index") + 1).alias("_row"),
-            *(F.lit(v).cast("string").alias(f"_{k}") for k, v in text.items()),
-            extracted.alias("_extracted_at"),
-            F.lit(1).alias("_page"),
-            F.lit(int(manifest["attempt"])).alias("_attempt"),
-            extracted.cast("date").alias("_ingest_date"),
-            payload.alias("payload"),
-        )
-        .withColumn("_sha256", F.sha2("payload", 256))
-        .withColumn("payload_bytes", F.lit(None).cast("binary"))
-        .select(*[p.split(" ")[0] for p in BRONZE.split(", ")])
-    )
+    named = rows.select(
+        path_read().alias("_file"),
+        (F.col("_metadata.row_index") + 1).alias("_row"),
+        F.lit(1).alias("_page"),
+        payload.alias("payload"),
+        F.lit(None).cast("binary").alias("payload_bytes"),
+    ).withColumn("_sha256", F.sha2("payload", 256))
+    # one scan of all drops with what their manifests say beside it: a plan for each would be compiled for each
+    said = [(f["path"], *(m.get(k) for k in SAID), m["extracted_at"], int(m["attempt"])) for m, f in drops]
+    schema = f"_file STRING, {', '.join(f'_{k} STRING' for k in SAID)}, _extracted_at STRING, _attempt INT"
+    facts = lake.spark.createDataFrame(said, schema).withColumn("_extracted_at", F.col("_extracted_at").cast("timestamp"))
+    facts = facts.withColumn("_ingest_date", F.col("_extracted_at").cast("date"))
+    return named.join(F.broadcast(facts), on="_file", how="left").select(*[p.split(" ")[0] for p in BRONZE.split(", ")])
+
+
+def read_fresh(lake: Lake, fresh: list[tuple[dict[str, Any], dict[str, Any]]]) -> DataFrame:
+    """The records of landed files (manifest, file), in bronze's columns."""
+    jsonl = [file["path"] for m, file in fresh if m["format"] == "jsonl"]
+    frames = [read_jsonl(lake, jsonl)] if jsonl else []
+    by_schema: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    for m, file in fresh:
+        if m["format"] == "parquet":
+            by_schema.setdefault(str(pq.read_schema(file["path"]).remove_metadata()), []).append((m, file))
+    frames += [read_parquet(lake, drops) for _, drops in sorted(by_schema.items())]
+    return reduce(DataFrame.unionByName, frames)
 
 
 def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
@@ -129,18 +145,11 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
         _stream_events(lake, contract, found, fence)
         _refuse_cut_files(contract.name, fresh, files_in(lake, contract.name), "the file's records before the cut are in the table")
         return Loaded(contract.name, promised, promised, len(known))
-    jsonl = [f["path"] for m, f in fresh if m["format"] == "jsonl"]
-    frames = ([read_jsonl(lake, jsonl)] if jsonl else []) + [read_parquet(lake, m, f) for m, f in fresh if m["format"] == "parquet"]
-    rows = frames[0]
-    for frame in frames[1:]:
-        rows = rows.unionByName(frame)
-    rows = rows.persist()
-    try:
-        counted = {r["_file"]: r["count"] for r in rows.groupBy("_file").count().collect()}
-        _refuse_cut_files(contract.name, fresh, counted, "nothing was loaded")
-        lake.append(rows, contract, promised, fence)
-    finally:
-        rows.unpersist()
+    rows = read_fresh(lake, fresh)
+    # counts need no column: of Parquet only the footers are read, of JSON lines only the ends of lines are looked for
+    counted = {r["_file"]: r["count"] for r in rows.groupBy("_file").count().collect()}
+    _refuse_cut_files(contract.name, fresh, counted, "nothing was loaded")
+    lake.append(rows, contract, promised, fence)
     return Loaded(contract.name, promised, promised, len(known))
 
 
@@ -166,7 +175,7 @@ def _stream_events(lake: Lake, contract: Table, found: list[dict[str, Any]], fen
         .option("pathGlobFilter", "part-*.jsonl.gz")
     )
     rows = landed.json(f"{platform().landing}/{source}/{stream}")
-    rows = enveloped(rows.withColumn("_file", F.regexp_replace("_metadata.file_path", "^file:/+", "/")))
+    rows = enveloped(rows.withColumn("_file", path_read()))
     query = (
         rows.where(F.col("_file").isin(named))
         .writeStream.format("delta")

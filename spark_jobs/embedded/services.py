@@ -202,34 +202,13 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
     """spark-submit of the JDBC server with the Connect plugin: one JVM, which is also the only writer of the local lake."""
     state = home() / "spark"
     listed = [str(jar.path) for jar in jars.locked()]
-    confs = {str(k): str(v) for name in ("session", "local") for k, v in read_yaml(CONF / "spark" / f"{name}.yml").items()}
+    confs = {str(k): str(v) for name in ("session", "local", "server") for k, v in read_yaml(CONF / "spark" / f"{name}.yml").items()}
     confs |= {
-        "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
-        "spark.connect.grpc.binding.address": HOST,
         "spark.connect.grpc.binding.port": str(ports["connect"]),
-        # a client that died stops its query: without these it ran on for minutes
-        "spark.connect.execute.manager.detachedTimeout": "30s",
-        "spark.connect.execute.manager.maintenanceInterval": "5s",
-        "spark.connect.execute.reattachable.senderMaxStreamDuration": "20s",
-        "spark.connect.grpc.marshallerRecursionLimit": "4096",
-        # finished work and its plans are kept for a UI that is off; in a small heap they crowd out the running
-        "spark.connect.session.planCache.maxSize": "4",
-        "spark.connect.execute.manager.abandonedTombstonesSize": "20",
-        "spark.connect.ui.retainedSessions": "5",
-        "spark.connect.ui.retainedStatements": "5",
-        "spark.sql.ui.retainedExecutions": "5",
-        # the default of 100 is fewer classes than one build makes; evicted ones are compiled again
-        "spark.sql.codegen.cache.maxEntries": "2000",
-        "spark.sql.artifact.isolation.enabled": "false",
-        "spark.ui.retainedJobs": "20",
-        "spark.ui.retainedStages": "20",
-        "spark.hadoop.hive.server2.thrift.bind.host": HOST,
         "spark.hadoop.hive.server2.thrift.port": str(ports["jdbc"]),
-        # tables are named by their path; a Hive metastore (Derby) would be asked for each name, and cost seconds at the start
-        "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": str(state / "warehouse"),
         "spark.local.dir": str(state / "tmp"),
-        "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={state}/tmp -Duser.timezone=UTC -XX:+UseParallelGC -XX:-UsePerfData",
+        "spark.driver.extraJavaOptions": f'"-Djava.io.tmpdir={state}/tmp" -Duser.timezone=UTC {confs["spark.driver.extraJavaOptions"]}',
     }
     if small:
         confs |= {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "small.yml").items()}

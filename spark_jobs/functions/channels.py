@@ -163,27 +163,20 @@ def with_traffic(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     )
 
 
-TRAFFIC = (
-    "utm_source STRING, utm_medium STRING, utm_campaign STRING, click_id STRING, click_id_type STRING, referrer_url STRING, page_url STRING"
-)
-
-
 def traffic_key(own: Column, referrer: Column) -> Column:
-    """What the rules look at, as JSON text: tags, kind of click id, the referrer's host and first two folders (none when it is an own page).
+    """What the rules look at, as a STRUCT: tags, kind of click id, the referrer's host and first two folders (none when it is an own page).
 
     own: host of the page. referrer: host and path of the referrer.
     """
     host = F.substring_index(referrer, "/", 1)
     folder = F.when(~F.coalesce(host == own, F.lit(False)), F.concat(F.lit("//"), F.substring_index(referrer, "/", 3)))
     has_click = F.col("click_id").isNotNull()
-    return F.to_json(
-        F.struct(
-            *(text_of(name).alias(name) for name in ("utm_source", "utm_medium", "utm_campaign")),
-            F.when(has_click, "1").alias("click_id"),
-            F.when(has_click, F.lower("click_id_type")).alias("click_id_type"),
-            folder.alias("referrer_url"),
-            F.when(folder.isNotNull(), F.concat(F.lit("//"), own)).alias("page_url"),
-        )
+    return F.struct(
+        *(text_of(name).alias(name) for name in ("utm_source", "utm_medium", "utm_campaign")),
+        F.when(has_click, "1").alias("click_id"),
+        F.when(has_click, F.lower("click_id_type")).alias("click_id_type"),
+        folder.alias("referrer_url"),
+        F.when(folder.isNotNull(), F.concat(F.lit("//"), own)).alias("page_url"),
     )
 
 
@@ -200,7 +193,7 @@ def with_channel(keyed: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     is one); then event types.
     """
     # the rules are long and the tags few: judged once per distinct value, not per event
-    judged = keyed.select("_traffic").distinct().select("_traffic", F.from_json("_traffic", TRAFFIC).alias("_tags")).select("_traffic", "_tags.*")
+    judged = keyed.select("_traffic").distinct().select("_traffic", "_traffic.*")
     judged = with_traffic(judged, rules).repartition(1).withColumn("_group", channel_group(rules))
     number = F.concat_ws(":", F.coalesce(F.col("_group.number").cast("string"), F.lit("none")), F.col("traffic_origin"))
     judged = judged.select("_traffic", F.col("_group.channel").alias("_judged_channel"), number.alias("_judged_rule"))
@@ -230,5 +223,6 @@ def scrubbed_url(url: Column, rules: Mapping[str, Any]) -> Column:
 def scrubbed_json(text: Column, rules: Mapping[str, Any]) -> Column:
     """The JSON text with the string and number values of declared personal fields emptied, at any depth, and its URLs' parameters too."""
     names = "|".join(map(re.escape, rules["scrubbed"]))
-    text = F.regexp_replace(text, rf'(?i)(?<=[?&])({names})=[^&#"\s]*&?', "")
+    in_urls = F.regexp_replace(text, rf'(?i)(?<=[?&])({names})=[^&#"\s]*&?', "")
+    text = F.when(text.contains("="), in_urls).otherwise(text)
     return F.regexp_replace(text, rf'(?i)"({names})"\s*:\s*("([^"\\]|\\.)*"|-?[0-9.eE+]+)', '"$1":null')

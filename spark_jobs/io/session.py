@@ -62,7 +62,6 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
             "spark.jars": ",".join(paths),
             "spark.driver.extraClassPath": ":".join(paths),
         }
-        confs["spark.driver.extraJavaOptions"] = "-XX:+UseParallelGC -XX:-UsePerfData"
     for key, value in confs.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()

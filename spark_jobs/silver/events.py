@@ -37,7 +37,7 @@ def event_id() -> Column:
     unless it only repeats received_at."""
     stated_at = F.coalesce("original_at", F.when(F.col("event_at") != F.col("received_at"), F.col("event_at")))
     parts = [F.col(c).cast("string") for c in ("source", "client_event_id", *BODY)]
-    parts += [F.unix_micros(stated_at).cast("string"), F.to_json(F.array_sort(F.map_entries("consent"))), F.to_json("identifiers")]
+    parts += [F.unix_micros(stated_at).cast("string"), F.sort_array(F.map_entries("consent")).cast("string"), F.col("identifiers").cast("string")]
     text = F.concat_ws(SEPARATOR, *(F.coalesce(part, F.lit(ABSENT)) for part in parts))
     return F.substring(F.sha2(text, 256), 1, 32)
 

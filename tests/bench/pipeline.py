@@ -1,8 +1,8 @@
 """`make bench-pipeline`: CPU-seconds of the whole process tree from Parquet drops to touchpoints, beside DuckDB and a raw Spark copy.
 
-Each stage is one command of the product, in a process of its own. The DuckDB peer does the same shape on the same files: parse the
-payload, type, deduplicate, sessions by a 30-minute gap, last touch of each session's visitor. Then 1 % more events come a day late, and
-the same commands repair what they touch. QUICK=1: 100,000 events only.
+Each stage is one command of the product, all of them in one process, whose start is the row `start`. The DuckDB peer does the same shape
+on the same files: parse the payload, type, deduplicate, sessions by a 30-minute gap, last touch of each session's visitor. Then 1 % more
+events come a day late, and the same commands repair what they touch. QUICK=1: 100,000 events only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,6 @@ def spark_work(home: Path) -> dict[str, int]:
     return {"files": len(files), "bytes": sum(p.stat().st_size for p in files)}
 
 
-def jobs_in(log: Path) -> int:
-    """How many Spark jobs an event log tells of."""
-    return sum(line.startswith('{"Event":"SparkListenerJobStart"') for path in log.rglob("*") if path.is_file() for line in path.open(encoding="utf-8"))
-
-
 def late_file(drops: Path, share: float) -> int:
     """A file of the day after the last one: events of the last two days that were not delivered then, as many as `share` of all."""
     files = sorted(drops.rglob("*.parquet"))
@@ -90,6 +86,16 @@ def late_file(drops: Path, share: float) -> int:
             lines.append(json.dumps({**event, "id": f"late-{event['id']}", "received_at": stamp}, separators=(",", ":")))
     pq.write_table(pa.table({"payload": lines}), files[-1].with_name(f"{LAST + dt.timedelta(days=1)}.parquet"))
     return len(lines)
+
+
+def in_one_process(stages: Mapping[str, list[str]], days: list[str], env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Each stage's CPU-seconds, the process's peak and the stage's Spark jobs; `start` is what the process used beside its stages."""
+    commands = json.dumps({stage: [*command, *days] for stage, command in stages.items()})
+    used = measure([sys.executable, "-m", "tests.bench.stages", commands], env, REPOSITORY)
+    lines = [json.loads(line) for line in used.output.splitlines() if line.startswith('{"stage"')]
+    found = {line.pop("stage"): {**line, "peak_mb": round(used.peak_mb)} for line in lines}
+    start = used.cpu_seconds - sum(f["cpu_seconds"] for f in found.values())
+    return {"start": {"cpu_seconds": round(start, 1), "peak_mb": None}, **found}
 
 
 def one_size(label: str, people: int, root: Path) -> list[dict[str, Any]]:
@@ -107,29 +113,22 @@ def one_size(label: str, people: int, root: Path) -> list[dict[str, Any]]:
     files = [str(p) for p in sorted(drops.rglob("*.parquet"))]
     raw = measure([sys.executable, "-c", RAW_SPARK, "", str(root / "raw"), *files], env, REPOSITORY)
     rows = [row("make", events, made), row("DuckDB: the same shape", events, duck), row("Spark: read and write", events, raw)]
-    total = {"first": 0.0, "again": 0.0}
-    for turn in total:
-        for stage, command in STAGES.items():
-            log = root / f"{stage}-{turn}"
-            log.mkdir()
-            confs = {"enabled": "true", "dir": log.as_uri(), "compress": "false", "rolling.enabled": "false"}
-            logged = " ".join(f"--conf spark.eventLog.{key}={value}" for key, value in confs.items())
-            used = measure([*python, "spark_jobs", *command, *days], {**env, "PYSPARK_SUBMIT_ARGS": f"{logged} pyspark-shell"}, REPOSITORY)
-            total[turn] += used.cpu_seconds
-            case = stage if turn == "first" else f"{stage}, unchanged"
-            rows.append({**row(case, events, used), "spark_jobs": jobs_in(log)})
+    first = in_one_process(STAGES, days, env)
+    rows += [{**row(stage, events, None), **found} for stage, found in first.items()]
+    again = in_one_process(STAGES, days, env)
+    rows += [{**row(f"{stage}, unchanged", events, None), **found} for stage, found in again.items()]
     late = late_file(drops, 0.01)
     day = ["--from", str(LAST + dt.timedelta(days=1)), "--to", str(LAST + dt.timedelta(days=1))]
     measure([*python, "connectors", "pull", "sandbox_site", *day], env, REPOSITORY)
-    repaired = sum(
-        measure([*python, "spark_jobs", *command, *day, *(["--changed"] if command[0] == "run" else [])], env, REPOSITORY).cpu_seconds
-        for command in STAGES.values()
-    )
+    changed = {stage: [*command, *(["--changed"] if command[0] == "run" else [])] for stage, command in STAGES.items()}
+    repaired = in_one_process(changed, day, env)
+    rows += [{**row(f"{stage}, late events", events, None), **found} for stage, found in repaired.items()]
+    total = {name: sum(f["cpu_seconds"] for f in turn.values()) for name, turn in (("first", first), ("again", again), ("late", repaired))}
     whole = {**row("whole", events, None), "cpu_seconds": round(total["first"], 1), **spark_work(home)}
     rows.append(against(whole, "DuckDB", duck.cpu_seconds, AIM))
     again = {**row("whole, unchanged", events, None), "cpu_seconds": round(total["again"], 1)}
     rows.append(against(again, "first run", total["first"], 0.05, 3))
-    repair = {**row(f"{late / events:.1%} of the events, late", events, None), "cpu_seconds": round(repaired, 1)}
+    repair = {**row(f"{late / events:.1%} of the events, late", events, None), "cpu_seconds": round(total["late"], 1)}
     rows.append(against(repair, "first run", total["first"], 0.05, 3))
     return rows
 

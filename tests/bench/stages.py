@@ -1,0 +1,37 @@
+"""Commands of the product one after another in this one process; a JSON line for each: CPU-seconds of the process tree, Spark jobs.
+
+usage: python -m tests.bench.stages '{"stage": ["run", "silver.events", …], …}'
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import psutil
+from pyspark.sql import SparkSession
+
+from spark_jobs.__main__ import app
+
+
+def cpu_seconds() -> float:
+    """Of this process and its living children, the JVM and its Python workers."""
+    me = psutil.Process()
+    return sum(sum(p.cpu_times()[:4]) for p in (me, *me.children(recursive=True)))
+
+
+def jobs_begun() -> int:
+    """How many Spark jobs this process's session began; 0 when there is no session yet."""
+    session = SparkSession.getActiveSession()
+    return int(session.sparkContext._jsc.sc().dagScheduler().numTotalJobs()) if session else 0
+
+
+def main() -> None:
+    for stage, command in json.loads(sys.argv[1]).items():
+        used, begun = cpu_seconds(), jobs_begun()
+        app(command, standalone_mode=False)
+        print(json.dumps({"stage": stage, "cpu_seconds": round(cpu_seconds() - used, 1), "spark_jobs": jobs_begun() - begun}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

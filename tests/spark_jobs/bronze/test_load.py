@@ -1,0 +1,92 @@
+"""Landed files into bronze: each once, whole, as it was received; also from a folder whose name a URL would write otherwise."""
+
+import datetime as dt
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from conf.settings import Source
+from connectors.kernel.landing import Landing
+from connectors.sources import file_drop
+from spark_jobs.bronze import load
+from spark_jobs.errors import GateError
+from spark_jobs.io.lake import Lake
+
+DAY = dt.date(2026, 3, 1)
+SHOP = Source(
+    source="shop", connector="file_drop", streams={"orders": {"path": ["*.jsonl", "*.jsonl.gz", "*.parquet"]}}, identity_scope="shop", account="eu"
+)
+
+
+@pytest.fixture
+def shop(spark, tmp_path, monkeypatch):
+    """The drop folder of a shop in a home with a name of many kinds of sign, and what loads it."""
+    home = tmp_path / "a home, 100% ä+b"
+    monkeypatch.setenv("THROUGHLINE_HOME", str(home))
+    monkeypatch.setattr(load, "declared_source", lambda _: SHOP)
+    drops, lake = home / "drops" / "shop" / "orders", Lake(spark, str(home / "lake"))
+    drops.mkdir(parents=True)
+
+    def loaded() -> list[dict]:
+        file_drop.pull(SHOP, DAY, DAY, Landing(home / "landing", "run-1"), print)
+        return load.load_source(lake, "shop", "test")
+
+    return drops, lake, loaded
+
+
+def bronze(lake: Lake) -> list:
+    return lake.spark.read.format("delta").load(lake.path("bronze.shop__orders")).orderBy("_file", "_row").collect()
+
+
+def test_lines_and_parquet_rows_of_any_schema_are_records_as_received(shop):
+    drops, lake, loaded = shop
+    (drops / "plain.jsonl").write_bytes(b'{"id": "1"}\n\xff not utf-8\n')
+    (drops / "packed.jsonl.gz").write_bytes(gzip.compress(b'{"id": "2"}\n'))
+    pq.write_table(pa.table({"id": ["3", "4"], "amount": [1.5, None]}), drops / "wide table.parquet")
+    pq.write_table(pa.table({"id": [5]}), drops / "narrow.parquet")
+    pq.write_table(pa.table({"payload": ['{"id": "6"}', None]}), drops / "payload.parquet")
+    assert [(o["rows_in"], o["rows_out"]) for o in loaded()] == [(8, 8)]
+    rows = bronze(lake)
+    found = {(Path(r["_file"]).name.split(".")[0], r["_row"]): r["payload"] for r in rows if r["_file"].endswith(".parquet")}
+    assert {k: v and json.loads(v) for k, v in found.items()} == {
+        ("narrow", 1): {"id": 5},
+        ("payload", 1): {"id": "6"},
+        ("payload", 2): None,
+        ("wide table", 1): {"id": "3", "amount": 1.5},
+        ("wide table", 2): {"id": "4", "amount": None},
+    }
+    lines = [(r["_row"], r["payload"], r["payload_bytes"]) for r in rows if not r["_file"].endswith(".parquet")]
+    assert sorted(lines, key=str) == [(1, '{"id": "1"}', None), (1, '{"id": "2"}', None), (2, None, bytearray(b"\xff not utf-8"))]
+    assert all(Path(r["_file"]).is_file() and r["_source"] == "shop" and r["_account"] == "eu" and r["_attempt"] == 1 for r in rows)
+    assert all(r["_extracted_at"].date() == r["_ingest_date"] and r["_slice_id"] for r in rows)
+
+
+def test_a_file_is_loaded_once(shop):
+    drops, lake, loaded = shop
+    pq.write_table(pa.table({"id": ["1"]}), drops / "one.parquet")
+    loaded()
+    version = lake.version("bronze.shop__orders")
+    (again,) = loaded()
+    assert (again["rows_out"], again["wrote"], lake.version("bronze.shop__orders")) == (0, False, version)
+    (drops / "two.jsonl").write_text('{"id": "2"}\n')
+    assert loaded()[0]["rows_out"] == 1 and len(bronze(lake)) == 2
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_a_file_that_lost_rows_since_it_was_pulled_is_refused_and_nothing_is_loaded(shop, kind):
+    drops, lake, _ = shop
+    pq.write_table(pa.table({"id": ["1", "2"]}), drops / "cut.parquet")
+    (drops / "lines.jsonl").write_text('{"id": "3"}\n{"id": "4"}\n')
+    file_drop.pull(SHOP, DAY, DAY, Landing(drops.parents[2] / "landing", "run-1"), print)
+    if kind == "parquet":
+        pq.write_table(pa.table({"id": ["1"]}), drops / "cut.parquet")
+    else:
+        (part,) = (drops.parents[2] / "landing").rglob("part-*.jsonl.gz")
+        part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()).splitlines(keepends=True)[0]))
+    with pytest.raises(GateError, match="manifest says 2, file holds 1"):
+        load.load_source(lake, "shop", "test")
+    assert bronze(lake) == []
