@@ -98,9 +98,10 @@ def show_score(
         typer.echo(line)
 
 
-def main() -> int:
+def main(commands: typer.Typer = app) -> int:
+    """Run them with this process's arguments; what a user can mend is one sentence, without a stack trace."""
     try:
-        app(standalone_mode=False)
+        commands(standalone_mode=False)
     except (ConnectorError, settings.SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from connectors.sandbox import pools
-from connectors.sandbox.chance import DAY, HOUR, MINUTE, Flags, Ints, Words, below, chosen, mixed, stream
+from connectors.sandbox.chance import DAY, HOUR, MINUTE, Flags, Ints, Words, below, chosen, happens, mixed, stream
 from connectors.sandbox.mess import CODES, FAULTS, Mess
 from connectors.sandbox.people import People
 from connectors.sandbox.visits import Visits
@@ -87,17 +87,21 @@ def _products(random: np.random.Generator, people: People, visits: Visits, visit
     return np.where(kind > PRODUCT, product[looked], product)
 
 
-def arrived(seed: int, done: Events, days: int, start: int, mess: Mess) -> Events:
-    """The records of what was done, by the time they were received: with their faults, and with the copies that come besides."""
+def arrived(seed: int, done: Events, cookie: Words, days: int, start: int, mess: Mess) -> Events:
+    """The records of what was done, by the time they were received: with their faults, and with the copies that come besides.
+
+    cookie: of each visit; the clocks of some of these browsers are wrong.
+    """
     shares = [1 - mess.sent_twice - mess.other_body, mess.sent_twice, mess.other_body]
     copy = chosen(stream(seed, "copied"), shares, len(done)).astype(np.int8)
-    return _with_copies(seed, _delayed(seed, done, copy == NORMAL, days, start, mess), copy, days, start)
+    wrong_clock = happens(mess.clock_off, seed, 44, cookie)[done.visit]
+    return _with_copies(seed, _delayed(seed, done, copy == NORMAL, wrong_clock, days, start, mess), copy, days, start)
 
 
-def _delayed(seed: int, done: Events, may_fail: Flags, days: int, start: int, mess: Mess) -> Events:
+def _delayed(seed: int, done: Events, may_fail: Flags, wrong_clock: Flags, days: int, start: int, mess: Mess) -> Events:
     """The same with faults drawn, and received later where the fault says so; what would arrive after the world's end is not late."""
     random = stream(seed, "faults")
-    shares = [getattr(mess, fault.name) for fault in FAULTS[1:]]
+    shares = [0.0 if fault.name == "clock_off" else getattr(mess, fault.name) for fault in FAULTS[1:]]
     fault = chosen(random, [1 - sum(shares), *shares], len(done)).astype(np.int8)
     fault[~may_fail] = 0
     received_at = done.received_at.copy()
@@ -107,6 +111,7 @@ def _delayed(seed: int, done: Events, may_fail: Flags, days: int, start: int, me
         in_time = later < start + days * DAY
         fault[place[~in_time]] = 0
         received_at[place[in_time]] = later[in_time]
+    fault[wrong_clock & may_fail & (fault == 0)] = CODES["clock_off"]
     return replace(done, received_at=received_at, fault=fault)
 
 
@@ -130,11 +135,12 @@ def _with_copies(seed: int, events: Events, copy: Ints, days: int, start: int) -
     )
 
 
-def stated(seed: int, events: Events, rows: slice) -> tuple[Ints, Ints]:
-    """(event_at, sent_at) as the records of `rows` state them: by a clock that may be wrong, or by none."""
+def stated(seed: int, events: Events, cookie: Words, rows: slice) -> tuple[Ints, Ints]:
+    """(event_at, sent_at) as the records of `rows` state them: by a clock that may be wrong, or by none. cookie: of each visit."""
     fault, at, sent = events.fault[rows], events.event_at[rows], events.received_at[rows]
     number = events.id[rows]
-    wrong = (1 + below(12, seed, 41, number)) * HOUR * (1 - 2 * below(2, seed, 42, number))
+    browser = cookie[events.visit[rows]]
+    wrong = (1 + below(12, seed, 41, browser)) * HOUR * (1 - 2 * below(2, seed, 42, browser))
     shift = np.where(fault == CODES["clock_off"], wrong, 0)
     said = np.select(
         [fault == CODES["year_1970"], fault == CODES["year_2100"], fault == CODES["too_late"]],

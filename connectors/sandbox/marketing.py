@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +24,10 @@ from connectors.sandbox.world import World
 RESTATEMENTS = {0: (1.04, 0.6), 2: (1.01, 0.8), 7: (1.0, 0.95), 28: (1.0, 1.0)}
 # A vendor claims every order that followed a click, and some that did not.
 CLAIMED = 1.3
+COST_PER_CLICK = np.array([one.cost_per_click for one in pools.ADS])
+OF_CAMPAIGN = np.array([pools.PLACES[one.campaign.key] for one in pools.ADS])
+# so many people the budgets of the campaigns are meant for
+BUDGETED_PEOPLE = 2_000
 SENT, DELIVERED, BOUNCED, OPENED, CLICKED, UNSUBSCRIBED, COMPLAINED = range(7)
 MAIL_EVENTS = ("sent", "delivered", "bounced", "opened", "clicked", "unsubscribed", "complained")
 HUMAN, PROXY, SCANNER = range(3)
@@ -41,7 +46,7 @@ def write_campaigns(texts: Texts, folder: Path) -> int:
             instant = world.start + day * DAY + number * 1000 + version
             rows.append(
                 {"campaign_id": one.campaign_id, "name": one.name, "channel": one.group, "account_id": one.account_id, "status": "active"}
-                | {"daily_budget": f"{one.budget + 10 * version}.00" if one.budget else None, "currency": "GBP" if one.budget else None}
+                | {"daily_budget": f"{daily_budget(world, one, day)}.00" if one.budget else None, "currency": "GBP" if one.budget else None}
                 | {"starts_on": str(world.first_day + timedelta(days=begins))}
                 | {"ends_on": str(world.first_day + timedelta(days=ends - 1)) if one.ends < 1 and ends > begins else None}
                 | {"updated_at": _stamp(instant)}
@@ -57,6 +62,14 @@ def write_campaigns(texts: Texts, folder: Path) -> int:
             )
             at.append(begin)
     return by_day(world, folder, ".jsonl", objects(rows), np.asarray(at))
+
+
+def daily_budget(world: World, campaign: pools.Campaign, day: int) -> int:
+    """GBP that a campaign may cost on a day, 0 without a budget; more from halfway on. What goes beyond it the vendor does not bill."""
+    if not campaign.budget:
+        return 0
+    raised = 10 if day >= max(world.days // 2, int(campaign.begins * world.days)) else 0
+    return math.ceil((campaign.budget + raised) * len(world.people.household) / BUDGETED_PEOPLE)
 
 
 def _stamp(instant: int) -> str:
@@ -97,20 +110,22 @@ def ad_reports(world: World) -> list[Report]:
 
     clicks, sold, earned = table(None), table(world.causes.has_order[came]), table(value[came])
     noise = stream(world.seed, "spend").uniform(0.9, 1.1, (2, days, ads))
+    limits = np.array([[daily_budget(world, one, day) or np.inf for one in pools.CAMPAIGNS] for day in range(days)])
     found = []
     for day in range(days):
         for delay, (valid, counted) in RESTATEMENTS.items():
             if day + delay >= days:
                 continue
+            clicked = np.ceil(clicks[day] * 1.12 * valid).astype(np.int64)
+            billed = clicked * COST_PER_CLICK * noise[1, day]
+            billed *= np.minimum(1.0, limits[day] / np.maximum(np.bincount(OF_CAMPAIGN, billed, len(pools.CAMPAIGNS)), 0.01))[OF_CAMPAIGN]
             for number, one in enumerate(pools.ADS):
                 is_off = not one.campaign.begins * days <= day < max(one.campaign.ends * days, 1)
                 if (is_off and not clicks[day, number]) or (delay and (day + number) % 29 == 0):
                     continue
-                clicked = int(np.ceil(clicks[day, number] * 1.12 * valid))
-                shown = int(clicked / one.click_rate * noise[0, day, number]) + 40
-                spend = clicked * one.cost_per_click * noise[1, day, number]
+                shown = int(clicked[number] / one.click_rate * noise[0, day, number]) + 40
                 claims = (float(total[day, number]) * CLAIMED * counted for total in (sold, earned))
-                found.append(Report(day + delay, day, number, shown, clicked, spend, *claims))
+                found.append(Report(day + delay, day, number, shown, int(clicked[number]), float(billed[number]), *claims))
     return found
 
 

@@ -17,7 +17,6 @@ class Mess:
     late_minutes: float = 0.02
     late_days: float = 0.008
     too_late: float = 0.0005
-    clock_off: float = 0.006
     year_1970: float = 0.0008
     year_2100: float = 0.0005
     cut_short: float = 0.0008
@@ -27,6 +26,8 @@ class Mess:
     bad_name: float = 0.0003
     bad_currency: float = 0.0003
     huge_field: float = 0.0003
+    # of the browsers: their clock is hours off, in all that they send and nothing else befalls
+    clock_off: float = 0.006
     # of the visits
     unknown_field: float = 0.3
     bots: float = 0.02

@@ -231,7 +231,7 @@ def chunk_of(texts: Texts, rows: slice) -> Chunk:
     email = taken_where(tells & ~is_order, texts.email, person)
     if len(texts.order_email):
         email = joined(email, taken_where(tells & is_order, texts.order_email, np.where(is_order, order, 0)))
-    at, sent_at = log.stated(world.seed, events, rows)
+    at, sent_at = log.stated(world.seed, events, world.visits.cookie, rows)
     is_placeholder = visits.has_placeholder_user[visit]
     user_id = joined(
         taken_where(signed_in & ~is_placeholder, texts.user_id, person),

@@ -65,5 +65,5 @@ def make_world(people: int, days: int, until: date, seed: int, mess: Mess = MESS
     done = log.make_events(seed, persons, visits, causes.has_order)
     prices, change_day = shop.make_prices(seed, days)
     orders = shop.make_orders(seed, persons, visits, done, prices, change_day, days, start, mess)
-    events = log.arrived(seed, done, days, start, mess)
+    events = log.arrived(seed, done, visits.cookie, days, start, mess)
     return World(seed, mess, first_day, days, persons, visits, exposures, causes, events, orders, prices, change_day)

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from connectors.sandbox import files, log, site, truth, weblog, world
-from connectors.sandbox.mess import CLEAN, FAULTS, MESS, Mess, tidy_but
+from connectors.sandbox import files, log, marketing, pools, site, truth, weblog, world
+from connectors.sandbox.mess import CLEAN, CODES, FAULTS, MESS, Mess, tidy_but
 
 UNTIL = date(2026, 11, 20)
 
@@ -24,10 +24,23 @@ def near(count: int, share: float, of: int) -> bool:
     return abs(count - share * of) <= 5 * np.sqrt(share * of) + 1
 
 
-@pytest.mark.parametrize("fault", [f.name for f in FAULTS[1:] if f.name != "late_days"])
+@pytest.mark.parametrize("fault", [f.name for f in FAULTS[1:] if f.name not in ("late_days", "clock_off")])
 def test_each_fault_befalls_its_share_of_records(large, fault):
     code = next(code for code, one in enumerate(FAULTS) if one.name == fault)
     assert near(int((large.events.fault == code).sum()), getattr(MESS, fault), len(large.events))
+
+
+def test_a_wrong_clock_belongs_to_a_browser(large):
+    events, cookies = large.events, large.visits.cookie[large.events.visit]
+    said, _ = log.stated(large.seed, events, large.visits.cookie, slice(None))
+    is_off = events.fault == CODES["clock_off"]
+    browsers = np.unique(cookies)
+    assert near(len(np.unique(cookies[is_off])), MESS.clock_off, len(browsers))
+    hours = {}
+    for cookie, shift in zip(cookies[is_off].tolist(), (said - events.event_at)[is_off].tolist()):
+        assert abs(shift) in range(3_600_000, 13 * 3_600_000, 3_600_000) and hours.setdefault(cookie, shift) == shift
+    is_copied = np.isin(events.id, events.id[events.copy != log.NORMAL])
+    assert not ((events.fault == 0) & ~is_copied & np.isin(cookies, cookies[is_off])).any()
 
 
 def test_late_days_are_as_many_as_still_arrive(large):
@@ -82,6 +95,19 @@ def test_tiny_worlds_are_worlds(tmp_path, people, days, mess):
     assert one.events.received_at.max() < one.end
 
 
+@pytest.mark.parametrize("people", [20, 500])
+def test_no_campaign_costs_more_than_its_daily_budget(people):
+    one = world.make_world(people=people, days=30, until=UNTIL, seed=3)
+    spent = {}
+    for report in marketing.ad_reports(one):
+        campaign = pools.ADS[report.ad].campaign
+        key = (campaign, report.day, report.delivered)
+        spent[key] = spent.get(key, 0.0) + report.spend
+    assert all(0 <= total <= marketing.daily_budget(one, campaign, day) + 1e-6 for (campaign, day, _), total in spent.items())
+    assert sum(spent.values()) > 0
+    assert marketing.daily_budget(one, pools.CAMPAIGNS[0], 29) >= marketing.daily_budget(one, pools.CAMPAIGNS[0], 0) > 0
+
+
 def test_a_missing_day_waits_for_no_other(large):
     for seed in range(40):
         one = world.World(**{**vars(large), "seed": seed, "days": 200})
@@ -99,4 +125,4 @@ def test_the_rows_of_a_seed_are_the_same_on_every_machine():
     for _, chunks in weblog.days_of(one):
         for rows in chunks:
             digest.update("\n".join(site.payloads(texts, site.chunk_of(texts, rows), fragments).to_pylist()).encode())
-    assert digest.hexdigest()[:16] == "6ca448ae07b9f9a5"
+    assert digest.hexdigest()[:16] == "0b084cb919bf12b4"
