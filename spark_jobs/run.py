@@ -76,6 +76,7 @@ class Outcome:
     input_versions: Mapping[str, int] = field(default_factory=dict)
     started_at: dt.datetime | None = None
     run_id: str = ""
+    settled: tuple[dt.date, Mapping[str, int]] | None = None
 
 
 def select_tables(selection: Iterable[str]) -> list[str]:
@@ -151,8 +152,13 @@ class Runner:
 
         def build(item: tuple[Job, str | None]) -> None:
             job, source = item
-            for part in self._ranges(job, source, days, changed):
-                outcomes.append(self._recorded(job, source, part, fences[_claim(job.table, source)]))
+            # what is committed while this run looks is left to the next one
+            versions = self._input_versions(job, source)
+            *parts, last = self._ranges(job, source, days, changed)
+            fence = fences[_claim(job.table, source)]
+            outcomes.extend(self._recorded(job, source, part, fence.commit(n)) for n, part in enumerate(parts))
+            settled = (days.last, versions) if changed else None
+            outcomes.append(self._recorded(job, source, last, fence.commit(len(parts)), settled))
 
         try:
             in_waves(plan, lambda item: (item[0].table, item[0].upstream()), build)
@@ -182,29 +188,35 @@ class Runner:
         contract = table(job.table)
         if not changed or contract.write.mode != "replace" or not contract.write.date:
             return [days]
-        seen = self.recorder.last_inputs(job.table, source)
-        if not seen:
-            return [days]
         wanted = {days.first + dt.timedelta(days=i) for i in range((days.last - days.first).days + 1)}
-        extra: set[dt.date] = set()
+        before = dt.date.min
+        for until, versions in self.recorder.settled(job.table, source):
+            touched = self._touched_days(job, versions)
+            wanted |= {day for day in touched if before < day <= until and day <= days.last}
+            before = until
+        return _contiguous(sorted(wanted))
+
+    def _touched_days(self, job: Job, versions: Mapping[str, int]) -> set[dt.date]:
+        """The days of the job's rows that commits to its inputs after these versions may have changed."""
+        date = table(job.table).write.date or ""
+        touched: set[dt.date] = set()
         for arg, spec in job.inputs.items():
             if spec == "self" or spec.startswith("mapped:"):
                 continue
             name = spec.split("@")[0]
-            since = seen.get(name, -1)
+            since = versions.get(name, -1)
             if self.lake.version(name) <= since:
                 continue
             if arg in job.restates:
-                extra |= self._restated_days(job, name, since, job.restates[arg])
+                touched |= self._restated_days(job, name, since, job.restates[arg])
             elif table(name).write.date:
                 for day in self.lake.changed_days(name, since):
-                    extra |= {day + dt.timedelta(days=i) for i in range(-job.lookahead_days, max(job.lookback_days, job.reach_days) + 1)}
+                    touched |= {day + dt.timedelta(days=i) for i in range(-job.lookahead_days, max(job.lookback_days, job.reach_days) + 1)}
             elif self.lake.lost_rows_since(name, since):
-                span = self.lake.read(job.table).agg(F.min(contract.write.date), F.max(contract.write.date)).first()
+                span = self.lake.read(job.table).agg(F.min(date), F.max(date)).first()
                 if span is not None and span[0] is not None:
-                    extra |= {span[0] + dt.timedelta(days=i) for i in range((span[1] - span[0]).days + 1)}
-        everything = sorted(wanted | {d for d in extra if d <= days.last})
-        return _contiguous(everything)
+                    touched |= {span[0] + dt.timedelta(days=i) for i in range((span[1] - span[0]).days + 1)}
+        return touched
 
     def _restated_days(self, job: Job, name: str, since: int, key: str) -> set[dt.date]:
         """The days of the job's own rows whose `key` is among the input's changed rows."""
@@ -213,12 +225,16 @@ class Runner:
         days = self.lake.read(job.table).join(touched, on=key, how="left_semi").select(date).distinct().collect()
         return {r[0] for r in days}
 
-    def _recorded(self, job: Job, source: str | None, days: Range, fence: Fence) -> Outcome:
+    def _recorded(
+        self, job: Job, source: str | None, days: Range, fence: Fence, settled: tuple[dt.date, Mapping[str, int]] | None = None
+    ) -> Outcome:
+        """Build one range and record it. settled: the day up to which the table is then up to date, and with which input versions."""
         started, clock = dt.datetime.now(dt.UTC), time.monotonic()
         run_id = uuid.uuid4().hex
         outcome = Outcome(job.table, source or "", days, "failed", started_at=started, run_id=run_id)
         try:
             self._build(job, source, days, replace(fence, run_id=run_id), outcome)
+            outcome.settled = settled
             return outcome
         except Exception as error:
             outcome.error = str(error).split("\n\nJVM stacktrace")[0][:2000]

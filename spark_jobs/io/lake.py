@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from spark_jobs.functions.hashing import canonical_hash, content_columns, row_ha
 MERGING, STARTING = threading.Lock(), threading.Lock()
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
 DELETION_VECTORS = ("identity", "journeys", "attribution")
+# of one claim to one table
+MOST_COMMITS = 100_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Fence:
     claim: str
     generation: int
     run_id: str
+
+    def commit(self, number: int) -> Fence:
+        """The fence of a claim's next commit (number from 0) to a table it wrote already: Delta takes a transaction version once."""
+        return replace(self, generation=self.generation * MOST_COMMITS + number)
 
 
 @dataclass(frozen=True)

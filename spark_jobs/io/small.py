@@ -119,8 +119,10 @@ def _write(
     schema = arrow_schema(contract)
     columns = {f.name: pa.array([r[i] for r in rows], f.type) for i, f in enumerate(schema)}
     commit = CommitProperties(max_commit_retries=0) if unless_overtaken else None
+    # columns that the contract got after the table was made
+    is_wider = bool(set(schema.names) - {f.name for f in found.schema().fields})
     try:
-        write_deltalake(found, pa.table(columns, schema=schema), mode=mode, commit_properties=commit)
+        write_deltalake(found, pa.table(columns, schema=schema), mode=mode, schema_mode="merge" if is_wider else None, commit_properties=commit)
     except CommitFailedError as error:
         if unless_overtaken:
             raise OvertakenError(str(error)) from None

@@ -30,15 +30,17 @@ class Recorder:
         self.changes: list[Change] = []
         self.inputs: dict[str, dict[str, int]] = {}
         self.past: list[dict[str, Any]] = []
+        self.settling: list[dict[str, Any]] = []
 
     def prepare(self, names: list[str]) -> None:
         """Read the past successes of the tables once."""
         rows = read_arrow(self.lake.root, "ops.runs")
-        wanted = pc.and_(pc.is_in(rows["table_name"], pa.array(sorted(set(names)), pa.string())), pc.equal(rows["status"], "success"))
-        self.past = rows.filter(wanted).sort_by("finished_at").to_pylist()
+        rows = rows.filter(pc.is_in(rows["table_name"], pa.array(sorted(set(names)), pa.string()))).sort_by("finished_at")
+        self.past = rows.filter(pc.equal(rows["status"], "success")).to_pylist()
+        self.settling = rows.filter(pc.is_valid(rows["settled_to"])).to_pylist()
 
     def _mine(self, name: str, source: str | None) -> list[dict[str, Any]]:
-        return [r for r in self.past if r["table_name"] == name and (r["source"] or "") == (source or "")]
+        return _of(self.past, name, source)
 
     def is_done(self, name: str, source: str | None, signature: str, version: int) -> bool:
         """Whether this very work succeeded before and the table still holds what it left (other sources' commits do not count against it)."""
@@ -49,11 +51,21 @@ class Recorder:
             partitioned or same[-1]["output_version"] == version or (bool(latest) and latest[-1]["output_version"] == version)
         )
 
-    def last_inputs(self, name: str, source: str | None) -> dict[str, int]:
-        """Input versions of the table's last success; {} when there is none."""
-        mine = self._mine(name, source)
-        versions: dict[str, int] = json.loads(mine[-1]["input_versions"]) if mine else {}
-        return versions
+    def settled(self, name: str, source: str | None) -> list[tuple[dt.date, dict[str, int]]]:
+        """In order of days: up to which day the table was brought up to date last, with which input versions, then up to which later day
+        before that … Days after the last one count with it.
+
+        Only a run that builds what changed says so. A run of a range alone says nothing of other days: where there were only such runs, the
+        oldest versions that any of them read count; without any, the list is empty.
+        """
+        found: list[tuple[dt.date, dict[str, int]]] = []
+        for run in reversed(_of(self.settling, name, source)):
+            if not found or run["settled_to"] > found[-1][0]:
+                found.append((run["settled_to"], json.loads(run["settled_versions"])))
+        if not found and (mine := self._mine(name, source)):
+            read = [json.loads(run["input_versions"]) for run in mine]
+            found.append((dt.date.max, {key: min(one.get(key, -1) for one in read) for key in read[0]}))
+        return [*found[:-1], (dt.date.max, found[-1][1])] if found else []
 
     def add_checks(self, run_id: str, name: str, results: list[CheckResult]) -> None:
         for result in results:
@@ -73,8 +85,12 @@ class Recorder:
         run = {
             **common, **days, **times, "process_id": self.process_id, "status": outcome.status, "signature": outcome.signature, "output_version": version,
             "input_versions": json.dumps(dict(outcome.input_versions), sort_keys=True), "rows_out": outcome.rows_out, "error": outcome.error,
+            "settled_to": outcome.settled[0] if outcome.settled else None,
+            "settled_versions": json.dumps(dict(outcome.settled[1]), sort_keys=True) if outcome.settled else None,
         }  # fmt: skip
         self.runs.append(run)
+        if outcome.settled:
+            self.settling.append(run)
         if outcome.status == "success":
             self.past.append(run)
             fates = {k: getattr(outcome, k) for k in ("rows_in", "rows_used", "unchanged", "duplicates", "late", "quarantined", "rows_out")}
@@ -124,3 +140,7 @@ class Recorder:
             rows.clear()
         record_changes(self.lake.root, self.changes)
         self.changes.clear()
+
+
+def _of(runs: list[dict[str, Any]], name: str, source: str | None) -> list[dict[str, Any]]:
+    return [r for r in runs if r["table_name"] == name and (r["source"] or "") == (source or "")]

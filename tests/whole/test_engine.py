@@ -1,5 +1,6 @@
 """The engine on a whole small lake: nothing is lost, nothing is written twice, order does not matter, a broken delivery stops."""
 
+import datetime as dt
 import json
 import shutil
 
@@ -7,11 +8,13 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from conf.tables import table, table_names
+from spark_jobs.bronze.load import load_source
 from spark_jobs.embedded.maintain import maintain
 from spark_jobs.errors import GateError
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.small import read_arrow
 from spark_jobs.ops import replay
+from spark_jobs.run import Runner
 from tests.whole import worlds
 
 
@@ -80,6 +83,40 @@ def test_a_broken_delivery_stops_at_its_gate_and_its_repair_leaves_no_trace(copi
     worlds.load(lake.spark, home)
     worlds.run(lake, home)
     assert worlds.hashes(lake) == hashes
+
+
+def test_late_events_are_built_on_all_their_days_though_runs_fail_or_look_elsewhere_before(copied, monkeypatch):
+    lake, home = copied
+    derived = ("identity", "journeys")
+    worlds.run(lake, home, derived, worlds.Range(worlds.LAST, worlds.LAST), changed=True)
+    early, late = worlds.FIRST, worlds.LAST - dt.timedelta(days=1)
+    arrival = worlds.deliver_late(home, [early, late])
+    with worlds.home_at(home):
+        load_source(lake, "sandbox_site", "test")
+    (conformed,) = worlds.run(lake, home, ("silver.events",), worlds.Range(arrival, arrival), source="sandbox_site")
+    assert (conformed.rows_used, conformed.rows_in) == (2, 2)
+
+    # a past day is built again: it may not pass for having seen what changed on later days
+    worlds.run(lake, home, derived, worlds.Range(early, early), changed=True)
+    build, parts = Runner._build, []
+
+    def failing(self, job, source, days, *rest):
+        if job.table == "journeys.sessions":
+            parts.append(days)
+            if len(parts) == 2:
+                raise OSError("the disk is gone")
+        build(self, job, source, days, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Runner, "_build", failing)
+        with pytest.raises(OSError, match="the disk is gone"):
+            worlds.run(lake, home, derived, worlds.Range(arrival, arrival), changed=True)
+    assert parts[1].first > parts[0].last + dt.timedelta(days=1)
+    again = worlds.run(lake, home, derived, worlds.Range(arrival, arrival), changed=True)
+    assert [o.days for o in again if o.table == "journeys.sessions"] == parts
+    once_more = worlds.run(lake, home, derived, worlds.Range(arrival, arrival), changed=True)
+    everything = worlds.run(lake, home, derived, worlds.Range(worlds.FIRST, arrival), force=True)
+    assert [o.table for o in (*once_more, *everything) if o.wrote] == []
 
 
 def test_a_repaired_record_goes_back_in_once_and_closes_its_row(copied, capsys):

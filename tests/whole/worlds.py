@@ -6,6 +6,7 @@ import contextlib
 import csv
 import datetime as dt
 import gzip
+import json
 import os
 import random
 import shutil
@@ -74,9 +75,26 @@ def load(spark, home: Path) -> Lake:
     return lake
 
 
-def run(lake: Lake, home: Path, selection=SELECTION, days: Range = DAYS, force: bool = False, source: str | None = None) -> list[Outcome]:
+def run(
+    lake: Lake, home: Path, selection=SELECTION, days: Range = DAYS, force: bool = False, source: str | None = None, changed: bool = False
+) -> list[Outcome]:
     with home_at(home):
-        return Runner(lake, "test", force=force).run(select_tables(selection), days, source)
+        return Runner(lake, "test", force=force).run(select_tables(selection), days, source, changed)
+
+
+def deliver_late(home: Path, days: list[dt.date]) -> dt.date:
+    """An event of each of the days arrives on the day after the world's last one; returns that day."""
+    arrival = LAST + dt.timedelta(days=1)
+    lines = [line for path in sorted((home / "drops/sandbox_site/events").glob("*.jsonl.gz")) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    late = []
+    for day in days:
+        line = next(one for one in lines if f'"event_at":"{day}T1'.encode() in one and b'"anonymous_id"' in one and one.endswith(b"}"))
+        event = json.loads(line)
+        event.pop("sent_at", None)
+        late.append(json.dumps({**event, "id": f"late-{event['id']}", "received_at": f"{arrival}T12:00:00.000Z"}))
+    (home / f"drops/sandbox_site/events/{arrival}.jsonl.gz").write_bytes(gzip.compress("\n".join(late).encode()))
+    command(home, "connectors", "pull", "sandbox_site", "--from", str(arrival), "--to", str(arrival))
+    return arrival
 
 
 def build(spark, home: Path, change: Callable[[Path], None] = lambda _: None, key_of: Path | None = None) -> Lake:
