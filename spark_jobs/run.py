@@ -156,9 +156,9 @@ class Runner:
             versions = self._input_versions(job, source)
             *parts, last = self._ranges(job, source, days, changed)
             fence = fences[_claim(job.table, source)]
-            outcomes.extend(self._recorded(job, source, part, fence.commit(n)) for n, part in enumerate(parts))
+            outcomes.extend(self._recorded(job, source, part, replace(fence, number=n)) for n, part in enumerate(parts))
             settled = (days.last, versions) if changed else None
-            outcomes.append(self._recorded(job, source, last, fence.commit(len(parts)), settled))
+            outcomes.append(self._recorded(job, source, last, replace(fence, number=len(parts)), settled))
 
         try:
             in_waves(plan, lambda item: (item[0].table, item[0].upstream()), build)

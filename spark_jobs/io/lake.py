@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,21 +24,19 @@ from spark_jobs.functions.hashing import canonical_hash, content_columns, row_ha
 MERGING, STARTING = threading.Lock(), threading.Lock()
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
 DELETION_VECTORS = ("identity", "journeys", "attribution")
-# of one claim to one table
-MOST_COMMITS = 100_000
-
-
 @dataclass(frozen=True)
 class Fence:
-    """Who writes: the claim's name and generation, and the run's id."""
+    """Who writes: the claim's name and generation, and the run's id; number counts the commits of one claim, from 0."""
 
     claim: str
     generation: int
     run_id: str
+    number: int = 0
 
-    def commit(self, number: int) -> Fence:
-        """The fence of a claim's next commit (number from 0) to a table it wrote already: Delta takes a transaction version once."""
-        return replace(self, generation=self.generation * MOST_COMMITS + number)
+    @property
+    def txn_version(self) -> int:
+        """Rises with every commit of a claim and with every claim, because Delta takes a transaction version once."""
+        return self.generation * 100_000 + self.number
 
 
 @dataclass(frozen=True)
@@ -265,7 +263,7 @@ class Lake:
             self.spark,
             {
                 "spark.databricks.delta.write.txnAppId": fence.claim,
-                "spark.databricks.delta.write.txnVersion": str(fence.generation),
+                "spark.databricks.delta.write.txnVersion": str(fence.txn_version),
                 "spark.databricks.delta.commitInfo.userMetadata": json.dumps({"run_id": fence.run_id}),
             },
         )
@@ -279,7 +277,7 @@ class Lake:
             .mode(mode)
             .option("userMetadata", json.dumps({"run_id": fence.run_id}))
             .option("txnAppId", fence.claim)
-            .option("txnVersion", fence.generation)
+            .option("txnVersion", fence.txn_version)
         )
         if replace_where:
             writer = writer.option("replaceWhere", replace_where)

@@ -81,7 +81,7 @@ def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, 
                 .mode("append")
                 .option("userMetadata", f'{{"run_id": "{fence.run_id}"}}')
             )
-            writer.option("txnAppId", own.claim).option("txnVersion", own.generation).save(lake.path(target.name))
+            writer.option("txnAppId", own.claim).option("txnVersion", own.txn_version).save(lake.path(target.name))
         return count
     finally:
         fresh.unpersist()
