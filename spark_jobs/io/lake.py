@@ -24,6 +24,8 @@ from spark_jobs.functions.hashing import canonical_hash, content_columns, row_ha
 MERGING, STARTING = threading.Lock(), threading.Lock()
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
 DELETION_VECTORS = ("identity", "journeys", "attribution")
+
+
 @dataclass(frozen=True)
 class Fence:
     """Who writes: the claim's name and generation, and the run's id; number counts the commits of one claim, from 0."""
