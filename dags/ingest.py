@@ -4,7 +4,8 @@ them; a gate stands before each table.
 
 **Reads** what `conf/sources/<source>.yml` names. **Writes** the source's bronze tables and its part of the silver tables.
 
-**Run again**: trigger with `from` and `to`; a range that was loaded already changes nothing. A scheduled run takes its partition's day.
+**Run again**: trigger with `from` and `to`; a range that was loaded already changes nothing. A scheduled run takes its partition's day, and
+the files of earlier days that came since: late ones, and reports that restate a day.
 
 **Affects** only this channel: others' rows are in other partitions. `build_daily` picks up every day that changed here.
 """
@@ -32,5 +33,5 @@ for name in source_names():
     ):
         pull = CommandOperator(task_id="pull", arguments=["pull", name, *RANGE])
         load = SparkJobOperator(task_id="load", arguments=["load", name, *RANGE], outlets=bronze_assets(name))
-        conform = SparkJobOperator(task_id="conform", arguments=["run", "silver", "--source", name, *RANGE], outlets=assets(declared.silver))
+        conform = SparkJobOperator(task_id="conform", arguments=["run", "silver", "--source", name, *RANGE, "--changed"], outlets=assets(declared.silver))
         pull >> load >> conform

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from pyspark.sql import Column, DataFrame, functions as F
 
-from conf.settings import CONF, REPOSITORY, platform, rules, source as declared_source, sources_of
+from conf.settings import CONF, REPOSITORY, mapping, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError
 from spark_jobs.functions.plans import materialised
@@ -184,24 +184,31 @@ class Runner:
         return any(n != job.table and table(n).write.partition_by and self._has_rows(jobs()[n], source) for n in job.upstream())
 
     def _ranges(self, job: Job, source: str | None, days: Range, changed: bool) -> list[Range]:
-        """The range asked for, and with `changed` the days that the inputs touched since the last success."""
-        contract = table(job.table)
-        if not changed or contract.write.mode != "replace" or not contract.write.date:
+        """The range asked for, and with `changed` the days that the inputs touched since they were built last."""
+        write = table(job.table).write
+        is_dated = write.mode == "replace" and write.date is not None
+        if not changed or not (is_dated or (job.is_mapped() and not _is_whole(job))):
             return [days]
         wanted = {days.first + dt.timedelta(days=i) for i in range((days.last - days.first).days + 1)}
         before = dt.date.min
         for until, versions in self.recorder.settled(job.table, source):
-            touched = self._touched_days(job, versions)
+            touched = self._touched_days(job, source, versions)
             wanted |= {day for day in touched if before < day <= until and day <= days.last}
             before = until
+        if job.is_mapped():
+            # apart from the days asked for: a delivery that its gate stopped must not be diluted by another day's
+            return [days, *_contiguous(sorted(day for day in wanted if day < days.first))]
         return _contiguous(sorted(wanted))
 
-    def _touched_days(self, job: Job, versions: Mapping[str, int]) -> set[dt.date]:
+    def _touched_days(self, job: Job, source: str | None, versions: Mapping[str, int]) -> set[dt.date]:
         """The days of the job's rows that commits to its inputs after these versions may have changed."""
         date = table(job.table).write.date or ""
         touched: set[dt.date] = set()
         for arg, spec in job.inputs.items():
-            if spec == "self" or spec.startswith("mapped:"):
+            if spec == "self":
+                continue
+            if spec.startswith("mapped:"):
+                touched |= self._landed_days(job, source, versions)
                 continue
             name = spec.split("@")[0]
             since = versions.get(name, -1)
@@ -216,6 +223,17 @@ class Runner:
                 span = self.lake.read(job.table).agg(F.min(date), F.max(date)).first()
                 if span is not None and span[0] is not None:
                     touched |= {span[0] + dt.timedelta(days=i) for i in range((span[1] - span[0]).days + 1)}
+        return touched
+
+    def _landed_days(self, job: Job, source: str | None, versions: Mapping[str, int]) -> set[dt.date]:
+        """The days of the slices that reached the job's bronze tables after these versions."""
+        touched: set[dt.date] = set()
+        for name in _bronze_of(job, source or ""):
+            since = versions.get(name, -1)
+            if self.lake.version(name) > since:
+                slices = self.lake.changed_rows(name, since).where("_slice_from is not null").select("_slice_from", "_slice_to").distinct()
+                for first, last in ((dt.date.fromisoformat(r[0]), dt.date.fromisoformat(r[1])) for r in slices.collect()):
+                    touched |= {first + dt.timedelta(days=i) for i in range((last - first).days + 1)}
         return touched
 
     def _restated_days(self, job: Job, name: str, since: int, key: str) -> set[dt.date]:
@@ -408,9 +426,7 @@ class Runner:
     def _read(self, job: Job, spec: str, source: str | None, days: Range) -> DataFrame:
         if spec.startswith("mapped:"):
             # a table that is rebuilt whole needs its source's whole history
-            write = table(job.table).write
-            is_whole = write.mode == "replace" and write.date is None
-            first, last = (None, None) if is_whole else (days.first, days.last)
+            first, last = (None, None) if _is_whole(job) else (days.first, days.last)
             return candidates(self.lake, source or "", spec.removeprefix("mapped:"), first, last)
         name = job.table if spec == "self" else spec.split("@")[0]
         contract = table(name)
@@ -422,12 +438,8 @@ class Runner:
     def _input_versions(self, job: Job, source: str | None) -> dict[str, int]:
         versions = {name: self.lake.version(name) for name in job.upstream()}
         if job.is_mapped() and source:
-            from conf.settings import mapping
-
-            for stream, spec in mapping(source)["streams"].items():
-                if job.table in spec["tables"]:
-                    named = [stream, *([spec["lookup"]["stream"]] if spec.get("lookup") else [])]
-                    versions |= {bronze_name(source, s): self.lake.version(bronze_name(source, s)) for s in named}
+            looked_up = [spec["lookup"]["stream"] for spec in mapping(source)["streams"].values() if job.table in spec["tables"] and spec.get("lookup")]
+            versions |= {name: self.lake.version(name) for name in (*_bronze_of(job, source), *(bronze_name(source, s) for s in looked_up))}
         return versions
 
 
@@ -458,6 +470,17 @@ def _sums(contract: Table) -> list[Column]:
 
 def _claim(name: str, source: str | None) -> str:
     return f"{name}/{source}" if source else name
+
+
+def _is_whole(job: Job) -> bool:
+    """Whether a mapped job reads all of its source, whatever the range."""
+    write = table(job.table).write
+    return write.mode == "replace" and write.date is None
+
+
+def _bronze_of(job: Job, source: str) -> list[str]:
+    """The bronze tables whose records the source's mapping routes to the job's table."""
+    return [bronze_name(source, stream) for stream, spec in mapping(source)["streams"].items() if job.table in spec["tables"]]
 
 
 def _contiguous(days: list[dt.date]) -> list[Range]:

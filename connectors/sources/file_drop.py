@@ -129,12 +129,21 @@ def _root_folder(root: str, source: str, stream: str) -> Path:
 
 
 def pull_stream(stream: Stream, first_day: date, last_day: date, landing: Landing, say: Callable[[str], None]) -> Counts:
-    """Land one stream's files of the range: each content once, a changed file as the slice's next attempt."""
-    drops = [drop for drop in matching(stream) if drop.day is None or first_day <= drop.day <= last_day]
+    """Land one stream's files of the range: each content once, a changed file as the slice's next attempt. New files of earlier days too,
+    when they are no older than the stream's first landed day and accept_late_days: they came late, or restate their day."""
+    found = matching(stream)
+    drops = [drop for drop in found if drop.day is None or first_day <= drop.day <= last_day]
+    before = landed(landing.root, stream.source.source, stream.name)
+    known = [date.fromisoformat(one.manifest["slice_from"]) for one in before if one.manifest.get("slice_from")]
+    paths = {one.origin.get("path") for one in before}
+    earliest = max(min(known, default=first_day), first_day - timedelta(days=settings.platform().accept_late_days))
+    late = [d for d in found if d.day is not None and earliest <= d.day < first_day and str(d.path.resolve()) not in paths]
+    if late:
+        say(f"{stream.source.source}.{stream.name}: {len(late)} files of days before {first_day} came since, from {late[0].day} on")
+    drops = [*late, *drops]
     if not drops:
         patterns = " or ".join(str(stream.root / pattern) for pattern in stream.patterns)
         say(f"{stream.source.source}.{stream.name}: no files match {patterns} from {first_day} to {last_day}")
-    before = landed(landing.root, stream.source.source, stream.name)
     newest = {one.origin.get("path"): one.origin.get("sha256") for one in before}
     contents = {one.origin.get("sha256") for one in before}
     counts = Counts(files=len(drops))

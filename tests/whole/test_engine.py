@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pyspark.sql import functions as F
 
 from conf.tables import table, table_names
 from spark_jobs.bronze.load import load_source
@@ -117,6 +118,26 @@ def test_late_events_are_built_on_all_their_days_though_runs_fail_or_look_elsewh
     once_more = worlds.run(lake, home, derived, worlds.Range(arrival, arrival), changed=True)
     everything = worlds.run(lake, home, derived, worlds.Range(worlds.FIRST, arrival), force=True)
     assert [o.table for o in (*once_more, *everything) if o.wrote] == []
+
+
+def test_a_report_restated_for_a_past_day_and_a_late_file_are_conformed_by_a_later_days_run(copied):
+    lake, home = copied
+    silver = ("silver.ad_spend",)
+    day, arrival = worlds.FIRST + dt.timedelta(days=2), worlds.LAST + dt.timedelta(days=1)
+    folder = home / f"drops/sandbox_marketing/ad_spend/{day}"
+    header, *lines = sorted(folder.glob("*.csv"))[-1].read_text(encoding="utf-8").splitlines()
+    place = header.split(",").index("clicks")
+    doubled = [",".join([*cells[:place], "777", *cells[place + 1 :]]) for cells in (line.split(",") for line in lines)]
+    (folder / f"delivered-{arrival}.csv").write_text("\n".join([header, *doubled]) + "\n", encoding="utf-8")
+    worlds.command(home, "connectors", "pull", "sandbox_marketing", "--from", str(arrival), "--to", str(arrival))
+    with worlds.home_at(home):
+        load_source(lake, "sandbox_marketing", "test")
+    done = worlds.run(lake, home, silver, worlds.Range(arrival, arrival), source="sandbox_marketing", changed=True)
+    assert [(o.days, o.wrote) for o in done] == [(worlds.Range(arrival, arrival), False), (worlds.Range(day, day), True)]
+    clicks = {r["spend_date"]: r["clicks"] for r in lake.read("silver.ad_spend").groupBy("spend_date").agg(F.max("clicks").alias("clicks")).collect()}
+    assert [d for d, most in clicks.items() if most == 777] == [day]
+    (alone,) = worlds.run(lake, home, silver, worlds.Range(arrival, arrival), source="sandbox_marketing", changed=True)
+    assert (alone.days, alone.wrote) == (worlds.Range(arrival, arrival), False)
 
 
 def test_a_repaired_record_goes_back_in_once_and_closes_its_row(copied, capsys):

@@ -107,6 +107,38 @@ def test_only_slices_of_the_range_are_taken_and_unsliced_files_belong_to_every_r
     ]
 
 
+def test_a_file_that_came_late_is_taken_by_the_next_pull_of_a_later_day(drops, tmp_path):
+    def put(*days: int) -> None:
+        for day in days:
+            (drops / f"2026-11-{day}.csv").write_text(f"id\n{day}\n")
+
+    def pulled(day: int) -> list[str]:
+        before = {one.manifest["slice_id"] for one in landed(tmp_path / "landing", "shop", "orders")}
+        pull(tmp_path, first=date(2026, 11, day), last=date(2026, 11, day))
+        return sorted({one.manifest["slice_id"] for one in landed(tmp_path / "landing", "shop", "orders")} - before)
+
+    put(10, 15, 17)
+    assert pulled(15) == ["2026-11-15"]
+    put(16)
+    # what is older than the first landed day was never asked for
+    assert pulled(17) == ["2026-11-16", "2026-11-17"]
+    assert pulled(10) == ["2026-11-10"]
+    put(11)
+    assert pulled(18) == ["2026-11-11"]
+
+
+def test_a_report_restated_for_a_past_day_is_taken_by_the_next_pull(drops, tmp_path):
+    source = shop(path="{date}/delivered-{delivery}.csv")
+    (drops / "2026-11-15").mkdir()
+    (drops / "2026-11-15" / "delivered-2026-11-15.csv").write_text("id\n1\n")
+    pull(tmp_path, source, date(2026, 11, 15), date(2026, 11, 15))
+    (drops / "2026-11-15" / "delivered-2026-11-20.csv").write_text("id\n2\n")
+    counts, said = pull(tmp_path, source, date(2026, 11, 20), date(2026, 11, 20))
+    assert counts.landed == 1 and "1 files of days before 2026-11-20 came since, from 2026-11-15 on" in said[0]
+    done = landed(tmp_path / "landing", "shop", "orders")
+    assert [(one.manifest["slice_id"], one.manifest["attempt"]) for one in done] == [("2026-11-15", 1), ("2026-11-15", 2)]
+
+
 def test_two_files_of_one_day_are_two_slices(drops, tmp_path):
     for name in ("a", "b"):
         (drops / f"2026-11-20-{name}.csv").write_text(f"id\n{name}\n")
