@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped]
+from deltalake import DeltaTable, QueryBuilder
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from connectors.errors import ConnectorError
@@ -74,7 +76,8 @@ def rows(lake: Path, name: str) -> pl.DataFrame:
         return pl.DataFrame(schema=QUARANTINE)
     if not path.is_dir():
         raise ConnectorError(f"{lake} has no {name}: build the lake first, `make demo` or `python -m spark_jobs run all --from D --to D`")
-    return pl.read_delta(str(path))
+    # not through Polars itself, which does not find a table whose path has a space
+    return pl.DataFrame(pa.table(QueryBuilder().register("rows", DeltaTable(str(path))).execute("select * from rows").read_all()))
 
 
 def with_place(records: pl.DataFrame, events: pl.DataFrame, aside: pl.DataFrame) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from conf.tables import Field, Table, Write
 from spark_jobs.errors import GateError
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import BRONZE, bronze_name
-from spark_jobs.io.small import open_table
+from spark_jobs.io.small import open_table, query
 from spark_jobs.ops.claims import Claims
 from spark_jobs.ops.record import Recorder
 
@@ -69,8 +69,8 @@ def files_in(lake: Lake, name: str) -> dict[str, int]:
     found = open_table(lake.root, name)
     if found is None:
         return {}
-    files = found.to_pyarrow_dataset().to_table(columns=["_file"]).column("_file").combine_chunks()
-    return {pair["values"]: pair["counts"] for pair in files.value_counts().to_pylist()}
+    counted = query(found, "select _file, count(*) as records from rows group by _file")
+    return dict(zip(counted["_file"].to_pylist(), counted["records"].to_pylist()))
 
 
 def path_read() -> Column:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from conf.tables import Table, table
@@ -57,6 +57,15 @@ def open_table(lake: Path | str, name: str) -> DeltaTable | None:
     return DeltaTable(uri) if DeltaTable.is_deltatable(uri) else None
 
 
+def query(found: DeltaTable, sql: str = "select * from rows") -> pa.Table:
+    """What a SQL query over an opened table (named `rows`, at the version it was opened at) returns.
+
+    Not through deltalake's Arrow datasets, whose reading threads hold Python objects: a process that ends meanwhile aborts.
+    Not through Polars either, which does not find a table whose path has a space.
+    """
+    return pa.table(QueryBuilder().register("rows", found).execute(sql).read_all())
+
+
 def read_arrow(lake: Path | str, name: str) -> pa.Table:
     """All rows with exactly the contract's columns; what the table lacks is null, a table that is not there has no rows."""
     return rows_as_declared(open_table(lake, name), table(name))
@@ -69,7 +78,7 @@ def rows_as_declared(found: DeltaTable | None, contract: Table) -> pa.Table:
         return schema.empty_table()
     wanted = set(schema.names)
     present = [f.name for f in found.schema().fields if f.name in wanted]
-    rows = found.to_pyarrow_table(columns=present)
+    rows = query(found, f"select {', '.join(present)} from rows")
     columns = [rows[f.name].cast(f.type) if f.name in present else pa.nulls(rows.num_rows, f.type) for f in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 

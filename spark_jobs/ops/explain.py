@@ -10,15 +10,13 @@ from rich.table import Table as RichTable
 
 from conf.settings import REPOSITORY, sources_of
 from conf.tables import table
+from spark_jobs.io.small import read_arrow
 from spark_jobs.job import jobs
 
 
 def rows_of(lake: Path, name: str, about: str) -> pl.DataFrame:
     """The ops rows about one table, newest first."""
-    path = lake / name.replace(".", "/")
-    if not (path / "_delta_log").is_dir():
-        return pl.DataFrame()
-    return pl.read_delta(str(path)).filter(pl.col("table_name") == about)
+    return pl.DataFrame(read_arrow(lake, name)).filter(pl.col("table_name") == about)
 
 
 def explain_table(name: str, lake: Path) -> None:

@@ -24,6 +24,7 @@ from spark_jobs.bronze.load import bronze_table
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.mapped import bronze_name
+from spark_jobs.io.small import open_table, query
 from spark_jobs.ops.claims import Claims
 from spark_jobs.run import Range, Runner
 
@@ -33,8 +34,8 @@ ALWAYS = Range(dt.date(1970, 1, 1), dt.date(2100, 1, 1))
 def read_rows(lake: Path, name: str) -> pl.DataFrame:
     """All rows of one table's quarantine, read without Spark; empty when it has none."""
     contract_of(name)
-    path = lake / f"{name.replace('.', '/')}__quarantine"
-    return pl.read_delta(str(path)) if (path / "_delta_log").is_dir() else pl.DataFrame()
+    aside = open_table(lake, f"{name}__quarantine")
+    return pl.DataFrame(query(aside)) if aside is not None else pl.DataFrame()
 
 
 def list_open(lake: Path, name: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conf.tables import table, table_names
-from spark_jobs.io.small import open_table
+from spark_jobs.io.small import open_table, query
 from spark_jobs.report.tables import connect, records
 
 # of each table and source the newest run that did the work; its row counts, summed over the sources
@@ -45,6 +45,12 @@ left join fates f on f.run_id = n.built_by
 left join last_checked c on c.table_name = n.table_name and c.of_source = n.of_source
 left join judged j on j.run_id = c.run_id and j.table_name = n.table_name
 group by n.table_name
+"""
+
+# of one table's quarantine
+WAITING = """
+select coalesce(_reason, 'unknown') as reason, coalesce(source, '') as source, count(*) as rows, min(_quarantined_at) as since
+from rows where _status = 'open' group by 1, 2
 """
 
 
@@ -106,23 +112,8 @@ def open_quarantine(lake: Path | str) -> list[dict]:
         aside = open_table(lake, name + suffix)
         if aside is None:
             continue
-        present = [f.name for f in aside.schema().fields]
-        rows = aside.to_pyarrow_table(columns=[c for c in ("_reason", "_status", "_quarantined_at", "source") if c in present])
-        if "_status" in present:
-            rows = rows.filter(_is_open(rows))
-        groups: dict[tuple, list] = {}
-        for row in rows.to_pylist():
-            groups.setdefault((row.get("_reason") or "unknown", row.get("source") or ""), []).append(row.get("_quarantined_at"))
-        for (reason, source), times in groups.items():
-            since = min((t for t in times if t), default=None)
-            found.append({"table": name, "reason": reason, "source": source, "rows": len(times), "since": since})
-    return sorted(found, key=lambda r: (-r["rows"], r["table"], r["reason"]))
-
-
-def _is_open(rows):  # type: ignore[no-untyped-def]
-    import pyarrow.compute as pc
-
-    return pc.equal(rows["_status"], "open")
+        found += [{"table": name, **row} for row in query(aside, WAITING).to_pylist()]
+    return sorted(found, key=lambda r: (-r["rows"], r["table"], r["reason"], r["source"]))
 
 
 def table_health(lake: Path | str, now: dt.datetime, waiting: list[dict] | None = None) -> list[TableHealth]:

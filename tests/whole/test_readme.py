@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from conf.settings import REPOSITORY
-from spark_jobs.io.small import open_table
+from spark_jobs.io.small import open_table, query
 
 pytestmark = pytest.mark.timeout(3600)
 # `make test` is what runs this; the cluster has a test of its own; the real data's folder may not be there
@@ -26,7 +26,7 @@ def commands() -> list[str]:
 
 def broken_event(home) -> str:
     """The id of a web event that was set aside because it does not parse; a whole record is laid beside as repaired.json."""
-    rows = open_table(home / "lake", "silver.events__quarantine").to_pyarrow_table().to_pylist()
+    rows = query(open_table(home / "lake", "silver.events__quarantine")).to_pylist()
     first = sorted((home / "drops/sandbox_site/events").glob("*.jsonl.gz"))[0]
     record = json.loads(gzip.decompress(first.read_bytes()).splitlines()[0])
     (home / "repaired.json").write_text(json.dumps(record | {"id": "repaired-by-hand"}), encoding="utf-8")
@@ -65,7 +65,7 @@ def test_every_other_command_of_the_readme_does_what_it_says(shell):
         ready = command.replace("--lake PATH", f"--lake {shlex.quote(str(home / 'lake'))}").replace(" ID ", f" {identifier} ")
         said[command] = run(ready.replace("repaired.json", shlex.quote(str(home / "repaired.json"))))
     assert any("quarantine replay" in c for c in found) and any("explain table" in c for c in found)
-    rows = open_table(home / "lake", "silver.events__quarantine").to_pyarrow_table().to_pylist()
+    rows = query(open_table(home / "lake", "silver.events__quarantine")).to_pylist()
     assert next(r["_status"] for r in rows if r["quarantine_id"] == identifier) != "open"
-    events = open_table(home / "lake", "silver.events").to_pyarrow_table(columns=["client_event_id"])["client_event_id"].to_pylist()
+    events = query(open_table(home / "lake", "silver.events"), "select client_event_id from rows")["client_event_id"].to_pylist()
     assert events.count("repaired-by-hand") == 1
