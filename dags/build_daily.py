@@ -18,7 +18,7 @@ from airflow.sdk import DAG
 
 from conf.settings import source_names
 from dags.common.assets import assets_of_layer
-from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, wait_for_ingests
+from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, wait_for_runs
 from dags.common.spark import SparkJobOperator
 
 # a refund or a rate may have come after the order it changes: such orders are built again first
@@ -33,12 +33,12 @@ with DAG(
     tags=["build", "daily"],
     **COMMON,
 ):
-    ingests = [f"ingest_{name}" for name in source_names()]
+    before = ["build_orders", *(f"ingest_{name}" for name in source_names())]
 
     def layer(name: str, **kwargs: object) -> SparkJobOperator:
         return SparkJobOperator(task_id=name, arguments=["run", *BEFORE.get(name, ()), name, *RANGE, "--changed"], outlets=assets_of_layer(name), **kwargs)
 
-    identity = layer("identity", pre_execute=partial(wait_for_ingests, ingests))
+    identity = layer("identity", pre_execute=partial(wait_for_runs, before))
     journeys = layer("journeys")
     attribution = layer("attribution")
     segments = layer("segments")

@@ -26,10 +26,10 @@ def write_world(world: World, out: Path, events_only: bool = False, parquet: boo
     if events_only:
         return counts
     writers: Mapping[str, Callable[[Texts, Path], int]] = {
+        "sandbox_shop.fx_rates": write_fx_rates,
         "sandbox_shop.products": write_products,
         "sandbox_shop.order_lines": write_order_lines,
         "sandbox_shop.refunds": write_refunds,
-        "sandbox_marketing.fx_rates": write_fx_rates,
         "sandbox_marketing.campaigns": marketing.write_campaigns,
         "sandbox_marketing.contacts": crm.write_contacts,
         "sandbox_marketing.consents": crm.write_consents,

@@ -36,8 +36,8 @@ COMMON = {"start_date": START, "catchup": False, "default_args": TASK_DEFAULTS, 
 MAX_WAIT_SECONDS = 2 * 3600
 
 
-def wait_for_ingests(dag_ids: list[str], context: Any) -> None:
-    """Before a scheduled day is built: wait until no ingest runs or is queued. A range given by hand is built at once.
+def wait_for_runs(dag_ids: list[str], context: Any) -> None:
+    """Before a scheduled day is built: wait until none of these DAGs runs or is queued. A range given by hand is built at once.
 
     After MAX_WAIT_SECONDS the build goes on with what there is; the days that come in later are rebuilt by the next run (--changed).
     """
@@ -45,7 +45,7 @@ def wait_for_ingests(dag_ids: list[str], context: Any) -> None:
         return
     until = time.monotonic() + MAX_WAIT_SECONDS
     if str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)) == "scheduled":
-        # at midnight the ingests of the same day may not have been queued yet
+        # at midnight the other DAGs' runs of the same day may not have been queued yet
         time.sleep(15)
     while time.monotonic() < until:
         busy = [d for d in dag_ids if context["ti"].get_dr_count(dag_id=d, states=["queued", "running"])]
@@ -53,4 +53,4 @@ def wait_for_ingests(dag_ids: list[str], context: Any) -> None:
             return
         log.info("waiting for %s", ", ".join(busy))
         time.sleep(10)
-    log.warning("the ingests did not end within %s s; building with what there is", MAX_WAIT_SECONDS)
+    log.warning("they did not end within %s s; building with what there is", MAX_WAIT_SECONDS)

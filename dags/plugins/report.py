@@ -18,7 +18,7 @@ def report() -> Response:
     """The newest report page."""
     page = home() / "report.html"
     if not page.is_file():
-        return HTMLResponse("<p>No report yet: it is written by the task <b>report</b> of the DAG <b>build_daily</b>.</p>", status_code=404)
+        return HTMLResponse("<p>No report yet: it is written by the task <b>report</b> of the DAGs <b>build_orders</b> and <b>build_daily</b>.</p>", status_code=404)
     return FileResponse(page, media_type="text/html", headers={"Cache-Control": "no-store"})
 
 

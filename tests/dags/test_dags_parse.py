@@ -51,7 +51,7 @@ def commands(dag: DAG) -> dict[str, list[str]]:
 
 
 def test_every_source_has_its_ingest_dag_and_the_build_is_there(dags):
-    assert {f"ingest_{name}" for name in source_names()} | {"build_daily", "campaign_backfill", "maintain_tables"} == set(dags)
+    assert {f"ingest_{name}" for name in source_names()} | {"build_daily", "build_orders", "campaign_backfill", "maintain_tables"} == set(dags)
 
 
 def test_every_dag_says_what_it_does_and_who_owns_it(dags):

@@ -7,20 +7,18 @@ from conf.settings import platform
 from spark_jobs.gold.orders_daily import count_orders
 
 ORDERS = """order_id STRING, source STRING, ordered_at TIMESTAMP, status STRING,
-    identifiers ARRAY<STRUCT<namespace STRING, identifier_key STRING>>,
     gross_amount DECIMAL(18,2), net_amount DECIMAL(18,2), refunded_amount DECIMAL(18,2),
     currency STRING, reporting_amount DECIMAL(18,2), is_sample BOOLEAN"""
 JAN_5 = dt.date(2026, 1, 5)
 
 
 def order(order_id, **changes):
-    """A completed order of 12.00 less 2.00, of person p1."""
+    """A completed order of 12.00 less 2.00."""
     row = dict(
         order_id=order_id,
         source="shop",
         ordered_at=dt.datetime(2026, 1, 5, 12),
         status="completed",
-        identifiers=[("email", "k1")],
         gross_amount=Decimal("12.00"),
         net_amount=Decimal("10.00"),
         refunded_amount=Decimal("0.00"),
@@ -32,18 +30,12 @@ def order(order_id, **changes):
 
 
 def counted(spark, *orders):
-    person_map = spark.createDataFrame(
-        [("k1", "p1", None), ("k2", "p1", None), ("k3", "p3", None), ("k1", "old", dt.datetime(2026, 1, 1))],
-        "identifier_key STRING, person_id STRING, valid_to TIMESTAMP",
-    )
-    rows = count_orders(spark.createDataFrame(list(orders), ORDERS), person_map, platform())
+    rows = count_orders(spark.createDataFrame(list(orders), ORDERS), platform())
     return sorted((r.asDict() for r in rows.collect()), key=lambda r: (r["day"], r["source"], r["currency"], r["is_sample"]))
 
 
-def test_orders_of_a_day_are_added_up_and_people_counted_once(spark):
-    (row,) = counted(
-        spark, order("1"), order("2", identifiers=[("email", "k2")]), order("3", identifiers=[("phone", "blocked"), ("email", "k3")])
-    )
+def test_orders_of_a_day_are_added_up(spark):
+    (row,) = counted(spark, order("1"), order("2"), order("3"))
     assert row == {
         "day": JAN_5,
         "source": "shop",
@@ -57,7 +49,6 @@ def test_orders_of_a_day_are_added_up_and_people_counted_once(spark):
         "reporting_amount": Decimal("24.00"),
         "reporting_currency": "GBP",
         "orders_without_rate": 0,
-        "people": 2,
     }
 
 
@@ -78,11 +69,6 @@ def test_a_day_without_any_rate_has_no_reporting_amount(spark):
 def test_cancelled_orders_are_counted_apart_and_in_no_amount(spark):
     (row,) = counted(spark, order("1"), order("2", status="cancelled", reporting_amount=None))
     assert (row["orders"], row["cancelled_orders"], row["net_amount"], row["orders_without_rate"]) == (1, 1, Decimal("10.00"), 0)
-
-
-def test_an_order_of_nobody_keeps_its_money(spark):
-    (row,) = counted(spark, order("1", identifiers=[]))
-    assert (row["orders"], row["people"], row["net_amount"]) == (1, 0, Decimal("10.00"))
 
 
 def test_currencies_and_samples_stay_apart(spark):

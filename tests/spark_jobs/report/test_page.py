@@ -35,7 +35,6 @@ def orders(source, net, **changes):
         reporting_amount=Decimal(net),
         reporting_currency="GBP",
         orders_without_rate=0,
-        people=2,
     )
     return row | changes
 
