@@ -26,6 +26,7 @@ from spark_jobs.io.mapped import BRONZE, bronze_name
 from spark_jobs.io.small import open_table, query
 from spark_jobs.ops.claims import Claims
 from spark_jobs.ops.record import Recorder
+from spark_jobs.run import in_waves
 
 ENVELOPE = (
     "_row BIGINT, _source STRING, _stream STRING, _account STRING, _extracted_at TIMESTAMP, _request_id STRING, _slice_from STRING, "
@@ -193,16 +194,19 @@ def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:
     names = {stream: f"bronze.{source}__{stream}" for stream in declared.streams}
     claims = Claims(lake, holder)
     fences = claims.acquire(list(names.values()))
-    outcomes = []
+    outcomes: list[dict[str, Any]] = []
     recorder = Recorder(lake, uuid.uuid4().hex)
+
+    def load(stream: str) -> None:
+        name, run_id, started = names[stream], uuid.uuid4().hex, dt.datetime.now(dt.UTC)
+        loaded = load_stream(lake, source, stream, replace(fences[name], run_id=run_id))
+        seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
+        print(f"{seconds:6.1f} s  {name:<42} {loaded.appended:,} records, {loaded.known_files} files known before", flush=True)
+        recorder.add_load(run_id, name, source, loaded.promised, loaded.appended, started, lake.version(name))
+        outcomes.append({"table": name, "rows_in": loaded.promised, "rows_out": loaded.appended, "wrote": loaded.appended > 0})
+
     try:
-        for stream, name in names.items():
-            run_id, started = uuid.uuid4().hex, dt.datetime.now(dt.UTC)
-            loaded = load_stream(lake, source, stream, replace(fences[name], run_id=run_id))
-            seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
-            print(f"{seconds:6.1f} s  {name:<42} {loaded.appended:,} records, {loaded.known_files} files known before", flush=True)
-            recorder.add_load(run_id, name, source, loaded.promised, loaded.appended, started, lake.version(name))
-            outcomes.append({"table": name, "rows_in": loaded.promised, "rows_out": loaded.appended, "wrote": loaded.appended > 0})
+        in_waves(list(names), lambda stream: (stream, ()), load)
     finally:
         recorder.flush()
         claims.release()

@@ -202,7 +202,8 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
     """spark-submit of the JDBC server with the Connect plugin: one JVM, which is also the only writer of the local lake."""
     state = home() / "spark"
     listed = [str(jar.path) for jar in jars.locked()]
-    confs = {str(k): str(v) for name in ("session", "local", "server") for k, v in read_yaml(CONF / "spark" / f"{name}.yml").items()}
+    named = ("session", "local", "server", *(["small"] if small else []))
+    confs = {str(k): str(v) for name in named for k, v in read_yaml(CONF / "spark" / f"{name}.yml").items()}
     confs |= {
         "spark.connect.grpc.binding.port": str(ports["connect"]),
         "spark.hadoop.hive.server2.thrift.port": str(ports["jdbc"]),
@@ -210,8 +211,6 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
         "spark.local.dir": str(state / "tmp"),
         "spark.driver.extraJavaOptions": f'"-Djava.io.tmpdir={state}/tmp" -Duser.timezone=UTC {confs["spark.driver.extraJavaOptions"]}',
     }
-    if small:
-        confs |= {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "small.yml").items()}
     command = [str(BIN / "spark-submit"), "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"]
     command += ["--master", f"local[{max(2, os.cpu_count() or 2)}]", "--name", "throughline", "--driver-memory", platform().spark_driver_memory]
     # in --jars alone, JDBC sessions do not find Delta's catalog class

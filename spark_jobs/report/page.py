@@ -268,6 +268,28 @@ def orders_view(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return rows
 
 
+def revenue_view(connection: duckdb.DuckDBPyConnection, currency: str) -> dict[str, Any]:
+    """Net revenue in the reporting currency: all of it (None before there is any), and over time by the largest sources and the rest."""
+    rows = records(
+        connection,
+        """select day, source, sum(reporting_amount) as net from gold_orders_daily
+           where reporting_amount is not null group by day, source order by day, source""",
+    )
+    of_source: dict[str, dict[dt.date, float]] = {}
+    for row in rows:
+        of_source.setdefault(row["source"], {})[row["day"]] = float(row["net"])
+    ranked = sorted(of_source, key=lambda s: (-sum(of_source[s].values()), s))
+    series: dict[str, dict[dt.date, float]] = {}
+    for place, source in enumerate(ranked):
+        own = series.setdefault(source if place < len(HUES) else "Other", {})
+        for day, net in of_source[source].items():
+            own[day] = own.get(day, 0.0) + net
+    colours = dict(zip(series, [*HUES, REST_COLOUR]))
+    chart = stacked_columns(series, colours, lambda v: wording.short_money(v, currency), "Net revenue over time by source")
+    legend = [(name, colours[name], wording.short_money(sum(values.values()), currency)) for name, values in series.items()]
+    return {"total": sum(r["net"] for r in rows) if rows else None, "chart": chart, "legend": legend if len(series) > 1 else []}
+
+
 def problems_view(connection: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
     """Checks that failed in each table's newest checked run, and the runs that failed last."""
     checks = records(
@@ -338,6 +360,7 @@ def gather(lake: Path | str, platform: Platform, now: dt.datetime) -> dict[str, 
         "people": people_view(connection),
         "segments": segments_view(connection),
         "orders": orders_view(connection),
+        "revenue": revenue_view(connection, platform.reporting_currency),
         "health": layers_of(health),
         "health_counts": {s: sum(t.status == s for t in health) for s in ("ok", "late", "failed", "absent")},
         "tables_built": len(built),

@@ -142,6 +142,15 @@ def test_a_sample_and_a_missing_rate_are_said(page, write):
     assert "$70" in text
 
 
+def test_orders_alone_are_shown_in_one_currency_before_anything_is_attributed(page, write):
+    euros = dict(currency="EUR", reporting_amount=Decimal("80.00"))
+    write("gold.orders_daily", [orders("shop", "100.00"), orders("shop", "90.00", **euros), orders("till", "20.00", day=dt.date(2026, 5, 3))])
+    text, html = page()
+    assert "9 orders worth £200, not yet traced to channels" in text and "£200 before refunds, 9 orders" in text
+    assert "1 May 2026 · shop: £180</title>" in html and "3 May 2026 · till: £20</title>" in html
+    assert "shop £180" in text and "till £20" in text
+
+
 def test_days_without_visits_show_as_gaps_and_crawlers_apart(page, write):
     visits = dict(source="site", channel="Email", sessions=7, engaged_sessions=1, page_views=9, visitors=4, conversions=0, bot_sessions=2)
     write("gold.sessions_daily", [visits | dict(day=MAY_1), visits | dict(day=dt.date(2026, 5, 3))])
