@@ -154,11 +154,11 @@ class Runner:
             job, source = item
             # what is committed while this run looks is left to the next one
             versions = self._input_versions(job, source)
-            *parts, last = self._ranges(job, source, days, changed)
-            fence = fences[_claim(job.table, source)]
-            outcomes.extend(self._recorded(job, source, part, replace(fence, number=n)) for n, part in enumerate(parts))
-            settled = (days.last, versions) if changed else None
-            outcomes.append(self._recorded(job, source, last, replace(fence, number=len(parts)), settled))
+            parts = self._ranges(job, source, days, changed)
+            for number, part in enumerate(parts):
+                settled = (days.last, versions) if changed and number == len(parts) - 1 else None
+                fence = replace(fences[_claim(job.table, source)], number=number)
+                outcomes.append(self._recorded(job, source, part, fence, settled))
 
         try:
             in_waves(plan, lambda item: (item[0].table, item[0].upstream()), build)

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from conf.settings import REPOSITORY
 from tests.bench.measure import measure
 from tests.bench.records import against, keep, row
+from tests.whole.worlds import said_later
 
 LAST = dt.date(2026, 3, 31)
 FIRST = LAST - dt.timedelta(days=29)
@@ -78,13 +79,11 @@ def late_file(drops: Path, share: float) -> int:
     files = sorted(drops.rglob("*.parquet"))
     wanted = int(sum(pq.read_metadata(f).num_rows for f in files) * share)
     found = pa.concat_tables(pq.read_table(f, columns=["payload"]) for f in files[-2:])["payload"].to_pylist()
-    stamp, lines = f"{LAST + dt.timedelta(days=1)}T12:00:00.000Z", []
+    arrival, lines = LAST + dt.timedelta(days=1), []
     for text in found[:: max(1, len(found) // wanted)]:
         if text.startswith('{"id"') and text.endswith("}"):
-            event = json.loads(text)
-            event.pop("sent_at", None)
-            lines.append(json.dumps({**event, "id": f"late-{event['id']}", "received_at": stamp}, separators=(",", ":")))
-    pq.write_table(pa.table({"payload": lines}), files[-1].with_name(f"{LAST + dt.timedelta(days=1)}.parquet"))
+            lines.append(said_later(text, arrival))
+    pq.write_table(pa.table({"payload": lines}), files[-1].with_name(f"{arrival}.parquet"))
     return len(lines)
 
 
@@ -126,6 +125,8 @@ def one_size(label: str, people: int, root: Path) -> list[dict[str, Any]]:
     total = {name: sum(f["cpu_seconds"] for f in turn.values()) for name, turn in (("first", first), ("again", again), ("late", repaired))}
     whole = {**row("whole", events, None), "cpu_seconds": round(total["first"], 1), **spark_work(home)}
     rows.append(against(whole, "DuckDB", duck.cpu_seconds, AIM))
+    from_bronze = sum(first[stage]["cpu_seconds"] for stage in ("conform", "identity", "journeys"))
+    rows.append({**row("bronze to journeys", events, None), "cpu_seconds": round(from_bronze, 1), "events_per_cpu_second": round(events / from_bronze)})
     again = {**row("whole, unchanged", events, None), "cpu_seconds": round(total["again"], 1)}
     rows.append(against(again, "first run", total["first"], 0.05, 3))
     repair = {**row(f"{late / events:.1%} of the events, late", events, None), "cpu_seconds": round(total["late"], 1)}

@@ -18,7 +18,7 @@ from conf.settings import REPOSITORY
 from tests.bench.measure import Usage
 
 FOLDER = REPOSITORY / "tests" / "bench" / "records"
-SHOWN = {"cpu_seconds": "CPU-s", "peak_mb": "peak MB", "spark_jobs": "Spark jobs", "peer_cpu_seconds": "peer CPU-s", "ratio": "ratio", "at_most": "aim"}
+SHOWN = {"cpu_seconds": "CPU-s", "peak_mb": "peak MB", "spark_jobs": "Spark jobs", "peer_cpu_seconds": "peer CPU-s", "ratio": "ratio", "at_most": "aim", "events_per_cpu_second": "events per CPU-s"}
 
 
 def row(case: str, size: int, used: Usage | None) -> dict[str, Any]:
@@ -55,6 +55,6 @@ def keep(area: str, rows: list[dict[str, Any]], packages: tuple[str, ...]) -> No
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     shown = Table("case", "size", *SHOWN.values())
     for r in rows:
-        shown.add_row(str(r["case"]), f"{r['size']:,}", *("" if r[k] is None else str(r[k]) for k in SHOWN))
+        shown.add_row(str(r["case"]), f"{r['size']:,}", *("" if r.get(k) is None else str(r[k]) for k in SHOWN))
     Console().print(shown)
     Console().print(f"growth exponents {exponents}; record in {path.relative_to(REPOSITORY)}")

@@ -9,7 +9,7 @@ import json
 import sys
 
 import psutil
-from pyspark.sql import SparkSession
+from pyspark import SparkContext
 
 from spark_jobs.__main__ import app
 
@@ -21,9 +21,9 @@ def cpu_seconds() -> float:
 
 
 def jobs_begun() -> int:
-    """How many Spark jobs this process's session began; 0 when there is no session yet."""
-    session = SparkSession.getActiveSession()
-    return int(session.sparkContext._jsc.sc().dagScheduler().numTotalJobs()) if session else 0
+    """How many Spark jobs this process began; 0 when it has no session yet."""
+    context = SparkContext._active_spark_context
+    return int(context._jsc.sc().dagScheduler().numTotalJobs()) if context else 0
 
 
 def main() -> None:

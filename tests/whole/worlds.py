@@ -82,6 +82,13 @@ def run(
         return Runner(lake, "test", force=force).run(select_tables(selection), days, source, changed)
 
 
+def said_later(event: str | bytes, day: dt.date) -> str:
+    """Another event that says the same, and is received only on that day."""
+    said = json.loads(event)
+    said.pop("sent_at", None)
+    return json.dumps({**said, "id": f"late-{said['id']}", "received_at": f"{day}T12:00:00.000Z"}, separators=(",", ":"))
+
+
 def deliver_late(home: Path, days: list[dt.date]) -> dt.date:
     """An event of each of the days arrives on the day after the world's last one; returns that day."""
     arrival = LAST + dt.timedelta(days=1)
@@ -89,9 +96,7 @@ def deliver_late(home: Path, days: list[dt.date]) -> dt.date:
     late = []
     for day in days:
         line = next(one for one in lines if f'"event_at":"{day}T1'.encode() in one and b'"anonymous_id"' in one and one.endswith(b"}"))
-        event = json.loads(line)
-        event.pop("sent_at", None)
-        late.append(json.dumps({**event, "id": f"late-{event['id']}", "received_at": f"{arrival}T12:00:00.000Z"}))
+        late.append(said_later(line, arrival))
     (home / f"drops/sandbox_site/events/{arrival}.jsonl.gz").write_bytes(gzip.compress("\n".join(late).encode()))
     command(home, "connectors", "pull", "sandbox_site", "--from", str(arrival), "--to", str(arrival))
     return arrival
