@@ -101,7 +101,7 @@ def arrived(seed: int, done: Events, cookie: Words, days: int, start: int, mess:
 def _delayed(seed: int, done: Events, may_fail: Flags, wrong_clock: Flags, days: int, start: int, mess: Mess) -> Events:
     """The same with faults drawn, and received later where the fault says so; what would arrive after the world's end is not late."""
     random = stream(seed, "faults")
-    shares = [0.0 if fault.name == "clock_off" else getattr(mess, fault.name) for fault in FAULTS[1:]]
+    shares = [0.0 if fault.of_browser else getattr(mess, fault.name) for fault in FAULTS[1:]]
     fault = chosen(random, [1 - sum(shares), *shares], len(done)).astype(np.int8)
     fault[~may_fail] = 0
     received_at = done.received_at.copy()

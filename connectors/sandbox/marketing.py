@@ -40,7 +40,7 @@ def write_campaigns(texts: Texts, folder: Path) -> int:
     at: list[int] = []
     for number, one in enumerate(c for c in pools.CAMPAIGNS if c.campaign_id):
         begins, ends = (int(share * world.days) for share in (one.begins, one.ends))
-        for version, day in ((0, begins), (1, max(world.days // 2, begins))):
+        for version, day in ((0, begins), (1, raised_on(world, one))):
             if version and not one.budget:
                 continue
             instant = world.start + day * DAY + number * 1000 + version
@@ -64,11 +64,16 @@ def write_campaigns(texts: Texts, folder: Path) -> int:
     return by_day(world, folder, ".jsonl", objects(rows), np.asarray(at))
 
 
+def raised_on(world: World, campaign: pools.Campaign) -> int:
+    """The day from which a campaign may cost more."""
+    return max(world.days // 2, int(campaign.begins * world.days))
+
+
 def daily_budget(world: World, campaign: pools.Campaign, day: int) -> int:
-    """GBP that a campaign may cost on a day, 0 without a budget; more from halfway on. What goes beyond it the vendor does not bill."""
+    """GBP that a campaign may cost on a day, 0 without a budget. What goes beyond it the vendor does not bill."""
     if not campaign.budget:
         return 0
-    raised = 10 if day >= max(world.days // 2, int(campaign.begins * world.days)) else 0
+    raised = 10 if day >= raised_on(world, campaign) else 0
     return math.ceil((campaign.budget + raised) * len(world.people.household) / BUDGETED_PEOPLE)
 
 

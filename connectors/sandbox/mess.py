@@ -67,12 +67,14 @@ def tidy_but(**shares: float) -> Mess:
 
 @dataclass(frozen=True)
 class Fault:
-    """What may befall a record. fate: the one place where it must be found; pattern, instead: what of its text becomes what (RE2)."""
+    """What may befall a record. fate: the one place where it must be found; pattern, instead: what of its text becomes what (RE2);
+    of_browser: its share is of browsers, and befalls whatever they send."""
 
     name: str
     fate: str = USED
     pattern: str = ""
     instead: str = ""
+    of_browser: bool = False
 
 
 # Becomes a byte that no UTF-8 text holds when the file is written.
@@ -82,7 +84,7 @@ FAULTS = (
     Fault("late_minutes"),
     Fault("late_days"),
     Fault("too_late", LATE),
-    Fault("clock_off"),
+    Fault("clock_off", of_browser=True),
     Fault("year_1970"),
     Fault("year_2100"),
     Fault("cut_short", QUARANTINED, r"^(.{90}).*$", r"\1"),

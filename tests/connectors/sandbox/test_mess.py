@@ -24,7 +24,7 @@ def near(count: int, share: float, of: int) -> bool:
     return abs(count - share * of) <= 5 * np.sqrt(share * of) + 1
 
 
-@pytest.mark.parametrize("fault", [f.name for f in FAULTS[1:] if f.name not in ("late_days", "clock_off")])
+@pytest.mark.parametrize("fault", [f.name for f in FAULTS[1:] if f.name != "late_days" and not f.of_browser])
 def test_each_fault_befalls_its_share_of_records(large, fault):
     code = next(code for code, one in enumerate(FAULTS) if one.name == fault)
     assert near(int((large.events.fault == code).sum()), getattr(MESS, fault), len(large.events))
