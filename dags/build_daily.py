@@ -21,8 +21,8 @@ from dags.common.assets import assets_of_layer
 from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, wait_for_runs
 from dags.common.spark import SparkJobOperator
 
-# a refund or a rate may have come after the order it changes: such orders are built again first
-BEFORE = {"identity": ["silver.orders"]}
+# a refund or a rate may have come after the order or the spend that it changes: those are built again first
+BEFORE = {"identity": ["silver.orders", "silver.ad_spend"]}
 
 with DAG(
     dag_id="build_daily",

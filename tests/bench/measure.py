@@ -23,7 +23,9 @@ class Usage:
     output: str
 
 
-class _Sampler(threading.Thread):
+class Sampler(threading.Thread):
+    """CPU-seconds and peak memory of a process and its descendants, while they live."""
+
     def __init__(self, root: int) -> None:
         super().__init__(daemon=True)
         self.root, self.cpu, self.peak, self.done = root, {}, 0.0, threading.Event()
@@ -53,7 +55,7 @@ def measure(command: list[str], env: Mapping[str, str], cwd: Path) -> Usage:
     """Run a command to its end. Raises RuntimeError with its last lines when it fails."""
     started = time.monotonic()
     process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    sampler = _Sampler(process.pid)
+    sampler = Sampler(process.pid)
     sampler.start()
     output = process.communicate()[0]
     sampler.done.set()

@@ -1,8 +1,8 @@
 """`make bench-pipeline`: CPU-seconds of the whole process tree from Parquet drops to touchpoints, beside DuckDB and a raw Spark copy.
 
-Each stage is one command of the product, all of them in one process, whose start is the row `start`. The DuckDB peer does the same shape
-on the same files: parse the payload, type, deduplicate, sessions by a 30-minute gap, last touch of each session's visitor. Then 1 % more
-events come a day late, and the same commands repair what they touch. QUICK=1: 100,000 events only.
+Each stage is one command of the product, all of them in one process that stays, as services do; its start is in the row `load`. The DuckDB
+peer does the same shape on the same files: parse the payload, type, deduplicate, sessions by a 30-minute gap, last touch of each session's
+visitor. Then 1 % more events come a day late, and the same commands repair what they touch. QUICK=1: 100,000 events only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from conf.settings import REPOSITORY
-from tests.bench.measure import measure
+from tests.bench.measure import Sampler, measure
 from tests.bench.records import against, keep, row
 from tests.whole.worlds import said_later
 
@@ -87,14 +88,35 @@ def late_file(drops: Path, share: float) -> int:
     return len(lines)
 
 
-def in_one_process(stages: Mapping[str, list[str]], days: list[str], env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Each stage's CPU-seconds, the process's peak and the stage's Spark jobs; `start` is what the process used beside its stages."""
-    commands = json.dumps({stage: [*command, *days] for stage, command in stages.items()})
-    used = measure([sys.executable, "-m", "tests.bench.stages", commands], env, REPOSITORY)
-    lines = [json.loads(line) for line in used.output.splitlines() if line.startswith('{"stage"')]
-    found = {line.pop("stage"): {**line, "peak_mb": round(used.peak_mb)} for line in lines}
-    start = used.cpu_seconds - sum(f["cpu_seconds"] for f in found.values())
-    return {"start": {"cpu_seconds": round(start, 1), "peak_mb": None}, **found}
+class OneProcess:
+    """The product's commands in one process, which stays as services do: only the first command pays for the JVM's start."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "tests.bench.stages"]
+        self.process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.sampler = Sampler(self.process.pid)
+        self.sampler.start()
+
+    def run(self, stages: Mapping[str, list[str]], days: list[str]) -> dict[str, dict[str, Any]]:
+        """Each stage's CPU-seconds, Spark jobs and the process's peak so far. Raises RuntimeError when a stage fails."""
+        assert self.process.stdin and self.process.stdout
+        found: dict[str, dict[str, Any]] = {}
+        for stage, command in stages.items():
+            self.process.stdin.write(json.dumps([*command, *days]) + "\n")
+            self.process.stdin.flush()
+            said = next((line for line in self.process.stdout if line.startswith('{"cpu_seconds"')), None)
+            if said is None:
+                raise RuntimeError(f"{' '.join(command)} ended with {self.process.wait()}")
+            found[stage] = {**json.loads(said), "peak_mb": round(self.sampler.peak)}
+        return found
+
+    def __enter__(self) -> OneProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # at the end of its input it ends
+        self.process.communicate()
+        self.sampler.done.set()
 
 
 def one_size(label: str, people: int, root: Path) -> list[dict[str, Any]]:
@@ -112,16 +134,16 @@ def one_size(label: str, people: int, root: Path) -> list[dict[str, Any]]:
     files = [str(p) for p in sorted(drops.rglob("*.parquet"))]
     raw = measure([sys.executable, "-c", RAW_SPARK, "", str(root / "raw"), *files], env, REPOSITORY)
     rows = [row("make", events, made), row("DuckDB: the same shape", events, duck), row("Spark: read and write", events, raw)]
-    first = in_one_process(STAGES, days, env)
-    rows += [{**row(stage, events, None), **found} for stage, found in first.items()]
-    again = in_one_process(STAGES, days, env)
-    rows += [{**row(f"{stage}, unchanged", events, None), **found} for stage, found in again.items()]
-    late = late_file(drops, 0.01)
-    day = ["--from", str(LAST + dt.timedelta(days=1)), "--to", str(LAST + dt.timedelta(days=1))]
-    measure([*python, "connectors", "pull", "sandbox_site", *day], env, REPOSITORY)
-    changed = {stage: [*command, *(["--changed"] if command[0] == "run" else [])] for stage, command in STAGES.items()}
-    repaired = in_one_process(changed, day, env)
-    rows += [{**row(f"{stage}, late events", events, None), **found} for stage, found in repaired.items()]
+    with OneProcess(env) as services:
+        first = services.run(STAGES, days)
+        again = services.run(STAGES, days)
+        late = late_file(drops, 0.01)
+        day = ["--from", str(LAST + dt.timedelta(days=1)), "--to", str(LAST + dt.timedelta(days=1))]
+        measure([*python, "connectors", "pull", "sandbox_site", *day], env, REPOSITORY)
+        changed = {stage: [*command, *(["--changed"] if command[0] == "run" else [])] for stage, command in STAGES.items()}
+        repaired = services.run(changed, day)
+    for turn, found in (("", first), (", unchanged", again), (", late events", repaired)):
+        rows += [{**row(f"{stage}{turn}", events, None), **figures} for stage, figures in found.items()]
     total = {name: sum(f["cpu_seconds"] for f in turn.values()) for name, turn in (("first", first), ("again", again), ("late", repaired))}
     whole = {**row("whole", events, None), "cpu_seconds": round(total["first"], 1), **spark_work(home)}
     rows.append(against(whole, "DuckDB", duck.cpu_seconds, AIM))

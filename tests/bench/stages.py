@@ -1,6 +1,6 @@
-"""Commands of the product one after another in this one process; a JSON line for each: CPU-seconds of the process tree, Spark jobs.
+"""Commands of the product one after another in this one process, as the running services are.
 
-usage: python -m tests.bench.stages '{"stage": ["run", "silver.events", …], …}'
+Each line of input is a command line of `spark_jobs` as a JSON list; each is answered by a JSON line: CPU-seconds of the process tree, Spark jobs.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ def jobs_begun() -> int:
 
 
 def main() -> None:
-    for stage, command in json.loads(sys.argv[1]).items():
+    # the first command's figure has the start of this process in it
+    used, begun = 0.0, 0
+    for line in sys.stdin:
+        app(json.loads(line), standalone_mode=False)
+        print(json.dumps({"cpu_seconds": round(cpu_seconds() - used, 1), "spark_jobs": jobs_begun() - begun}), flush=True)
         used, begun = cpu_seconds(), jobs_begun()
-        app(command, standalone_mode=False)
-        print(json.dumps({"stage": stage, "cpu_seconds": round(cpu_seconds() - used, 1), "spark_jobs": jobs_begun() - begun}), flush=True)
 
 
 if __name__ == "__main__":

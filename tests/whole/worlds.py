@@ -24,7 +24,7 @@ from spark_jobs.run import Outcome, Range, Runner, select_tables
 
 FIRST, LAST = dt.date(2026, 3, 24), dt.date(2026, 3, 31)
 DAYS = Range(FIRST, LAST)
-SOURCES = ("sandbox_marketing", "sandbox_site", "sandbox_shop")
+SOURCES = ("sandbox_shop", "sandbox_marketing", "sandbox_site")
 SELECTION = ("silver", "identity", "journeys", "attribution", "segments", "gold")
 
 
