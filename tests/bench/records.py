@@ -56,5 +56,6 @@ def keep(area: str, rows: list[dict[str, Any]], packages: tuple[str, ...]) -> No
     shown = Table("case", "size", *SHOWN.values())
     for r in rows:
         shown.add_row(str(r["case"]), f"{r['size']:,}", *("" if r.get(k) is None else str(r[k]) for k in SHOWN))
-    Console().print(shown)
-    Console().print(f"growth exponents {exponents}; record in {path.relative_to(REPOSITORY)}")
+    out = Console(soft_wrap=True, width=140)
+    out.print(shown)
+    out.print(f"growth exponents {exponents}; record in {path.relative_to(REPOSITORY)}")
