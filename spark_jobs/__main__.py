@@ -101,7 +101,8 @@ def run(
     lake: Lake = "",
 ) -> None:
     """Build tables for a range of days, in dependency order, in this one process."""
-    from spark_jobs.run import Range, Runner, select_tables
+    from spark_jobs.io.ranges import Range
+    from spark_jobs.run import Runner, select_tables
 
     days = Range(day(from_), day(to))
     if days.first > days.last:

@@ -26,6 +26,7 @@ from spark_jobs.errors import GateError, LedgerError, SelectionError, Throughlin
 from spark_jobs.functions.plans import materialised
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, candidates
+from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import sources_in
 from spark_jobs.io.vault import store_identifiers
 from spark_jobs.job import PROVENANCE, Job, asked_by, in_order, jobs
@@ -38,20 +39,6 @@ from spark_jobs.quality import gate
 Item = TypeVar("Item")
 # while one table's plan is made, another one's tasks run
 AT_ONCE = 2
-
-
-@dataclass(frozen=True)
-class Range:
-    """Inclusive days."""
-
-    first: dt.date
-    last: dt.date
-
-    def widened(self, before: int, after: int) -> Range:
-        return Range(self.first - dt.timedelta(days=before), self.last + dt.timedelta(days=after))
-
-    def __str__(self) -> str:
-        return f"{self.first}…{self.last}" if self.first != self.last else str(self.first)
 
 
 @dataclass
@@ -189,7 +176,7 @@ class Runner:
         is_dated = write.mode == "replace" and write.date is not None
         if not changed or not (is_dated or (job.is_mapped() and not _is_whole(job))):
             return [days]
-        wanted = {days.first + dt.timedelta(days=i) for i in range((days.last - days.first).days + 1)}
+        wanted = set(days.days())
         before = dt.date.min
         for until, versions in self.recorder.settled(job.table, source):
             touched = self._touched_days(job, source, versions)
@@ -197,8 +184,9 @@ class Runner:
             before = until
         if job.is_mapped():
             # apart from the days asked for: a delivery that its gate stopped must not be diluted by another day's
-            return [days, *_contiguous(sorted(day for day in wanted if day < days.first))]
-        return _contiguous(sorted(wanted))
+            earlier = {day for day in wanted if day < days.first}
+            return [days, *(Range(*span) for span in (Range.of(earlier).spans() if earlier else ()))]
+        return [Range.of(wanted)]
 
     def _touched_days(self, job: Job, source: str | None, versions: Mapping[str, int]) -> set[dt.date]:
         """The days of the job's rows that commits to its inputs after these versions may have changed."""
@@ -222,7 +210,7 @@ class Runner:
             elif self.lake.lost_rows_since(name, since):
                 span = self.lake.read(job.table).agg(F.min(date), F.max(date)).first()
                 if span is not None and span[0] is not None:
-                    touched |= {span[0] + dt.timedelta(days=i) for i in range((span[1] - span[0]).days + 1)}
+                    touched |= set(Range(span[0], span[1]).days())
         return touched
 
     def _landed_days(self, job: Job, source: str | None, versions: Mapping[str, int]) -> set[dt.date]:
@@ -233,7 +221,7 @@ class Runner:
             if self.lake.version(name) > since:
                 slices = self.lake.changed_rows(name, since).where("_slice_from is not null").select("_slice_from", "_slice_to").distinct()
                 for first, last in ((dt.date.fromisoformat(r[0]), dt.date.fromisoformat(r[1])) for r in slices.collect()):
-                    touched |= {first + dt.timedelta(days=i) for i in range((last - first).days + 1)}
+                    touched |= set(Range(first, last).days())
         return touched
 
     def _restated_days(self, job: Job, name: str, since: int, key: str) -> set[dt.date]:
@@ -327,7 +315,7 @@ class Runner:
         else:
             batch = result.select(*typed)
             if contract.write.mode == "replace" and contract.write.date:
-                bound = self.lake.bounds(contract, source, days.first, days.last)
+                bound = self.lake.bounds(contract, source, days)
                 batch = batch.where(bound or "true")
         judged = gate.judge(batch, contract, bool(mapped), self.platform.accept_late_days)
         try:
@@ -356,7 +344,7 @@ class Runner:
                 store_identifiers(
                     self.lake, inputs[mapped].where("_reason is null"), replace(fence, claim=f"vault.identifiers/{fence.claim}")
                 )
-            done = self.lake.publish(good, used + judged.counts["restated"], contract, source, days.first, days.last, fence)
+            done = self.lake.publish(good, used + judged.counts["restated"], contract, source, days, fence)
             outcome.duplicates += done.outranked
             outcome.rows_used -= done.outranked if mapped else 0
             if mapped:
@@ -433,7 +421,7 @@ class Runner:
         whole = spec == "self" or spec.endswith("@all") or contract.write.date is None
         wide = days.widened(job.lookback_days, job.lookahead_days)
         scope = source if table(job.table).write.partition_by else None
-        return self.lake.read(name, self.lake.bounds(contract, scope, None if whole else wide.first, None if whole else wide.last))
+        return self.lake.read(name, self.lake.bounds(contract, scope, None if whole else wide))
 
     def _input_versions(self, job: Job, source: str | None) -> dict[str, int]:
         versions = {name: self.lake.version(name) for name in job.upstream()}
@@ -481,14 +469,3 @@ def _is_whole(job: Job) -> bool:
 def _bronze_of(job: Job, source: str) -> list[str]:
     """The bronze tables whose records the source's mapping routes to the job's table."""
     return [bronze_name(source, stream) for stream, spec in mapping(source)["streams"].items() if job.table in spec["tables"]]
-
-
-def _contiguous(days: list[dt.date]) -> list[Range]:
-    """Sorted days as ranges without holes."""
-    ranges: list[Range] = []
-    for day in days:
-        if ranges and (day - ranges[-1].last).days == 1:
-            ranges[-1] = Range(ranges[-1].first, day)
-        else:
-            ranges.append(Range(day, day))
-    return ranges

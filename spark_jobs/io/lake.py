@@ -20,6 +20,7 @@ from pyspark.sql import DataFrame, SparkSession, functions as F
 from conf.tables import Table, table
 from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineError
 from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
+from spark_jobs.io.ranges import Range
 
 MERGING, STARTING = threading.Lock(), threading.Lock()
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
@@ -54,11 +55,6 @@ class Published:
 def quoted(value: str) -> str:
     """A SQL string literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def day_range(column: str, first: dt.date, last: dt.date) -> str:
-    """A literal bound on a DATE column (>= and <=: BETWEEN in replaceWhere dies inside Delta on partitioned tables)."""
-    return f"{column} >= DATE'{first}' AND {column} <= DATE'{last}'"
 
 
 def skipped_by(contract: Table) -> list[str]:
@@ -163,19 +159,22 @@ class Lake:
         rows = rows.select(*selected)
         return rows.where(where) if where else rows
 
-    def bounds(self, contract: Table, source: str | None, first: dt.date | None, last: dt.date | None) -> str | None:
-        """The literal predicate of the rows that one run of a table may touch; None = all of it."""
+    def bounds(self, contract: Table, source: str | None, days: Range | None) -> str | None:
+        """The literal predicate of the rows that one run of a table may touch; None = all of it. days: None = whenever."""
         parts = []
         if contract.write.partition_by and source:
             parts.append(f"source = {quoted(source)}")
-        if contract.write.date and first and last:
-            parts.append(day_range(contract.write.date, first, last))
+        if contract.write.date and days:
+            parts.append(days.where(contract.write.date))
         return " AND ".join(parts) or None
 
     def publish(
-        self, batch: DataFrame, rows: int, contract: Table, source: str | None, first: dt.date, last: dt.date, fence: Fence
+        self, batch: DataFrame, rows: int, contract: Table, source: str | None, days: Range | None, fence: Fence
     ) -> Published:
-        """The batch into its table, in one commit or in none. batch: exactly the contract's columns, unique keys, cached; rows: their number."""
+        """The batch into its table, in one commit or in none.
+
+        batch: exactly the contract's columns, unique keys, cached; rows: their number; days: those that it replaces, None = all.
+        """
         is_new = self.create(contract)
         if not is_new:
             self._widen(contract)
@@ -184,7 +183,7 @@ class Lake:
         if contract.write.mode == "merge":
             return self._merge(batch, contract, source, fence)
         is_dated = contract.write.mode == "replace" and contract.write.date is not None
-        predicate = self.bounds(contract, source, first, last) if contract.write.mode == "replace" else None
+        predicate = self.bounds(contract, source, days) if contract.write.mode == "replace" else None
         return self._replace(batch, contract, predicate, contract.write.date if is_dated else None, fence)
 
     def _widen(self, contract: Table) -> None:
@@ -222,7 +221,7 @@ class Lake:
         row = span.first() if span is not None else None
         if row is not None and row["rows"] == 0:
             return Published(0, 0, False)
-        bound = self.bounds(contract, source, row["first"], row["last"]) if row is not None else self.bounds(contract, source, None, None)
+        bound = self.bounds(contract, source, Range(row["first"], row["last"]) if row is not None else None)
         rank = [c for c in (contract.write.dedupe or {}).get("by", ()) if c in contract.column_names]
         stored = F.struct(*rank).alias("_stored_rank") if rank else F.lit(None).alias("_stored_rank")
         existing = self.rows(contract, bound).select(*keys, row_hash(contract).alias("_stored_hash"), stored)
@@ -344,4 +343,4 @@ class _Confs:
             self.spark.conf.unset(key)
 
 
-__all__ = ["Fence", "Lake", "Published", "ThroughlineError", "day_range", "quoted"]
+__all__ = ["Fence", "Lake", "Published", "ThroughlineError", "quoted"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 import secrets
@@ -77,5 +76,5 @@ def store_identifiers(lake: Lake, rows: DataFrame, fence: Fence) -> None:
     )
     contract = table("vault.identifiers")
     with ONE_WRITER:
-        lake.publish(found.select(*contract.column_names), found.count(), contract, None, dt.date.min, dt.date.max, fence)
+        lake.publish(found.select(*contract.column_names), found.count(), contract, None, None, fence)
     found.unpersist()

@@ -24,9 +24,10 @@ from spark_jobs.bronze.load import bronze_table
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.mapped import bronze_name
+from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import open_table, query
 from spark_jobs.ops.claims import Claims
-from spark_jobs.run import Range, Runner
+from spark_jobs.run import Runner
 
 ALWAYS = Range(dt.date(1970, 1, 1), dt.date(2100, 1, 1))
 
@@ -106,7 +107,7 @@ def replay(
         claims = Claims(lake, holder)
         fence = claims.acquire([bronze])[bronze]
         try:
-            lake.publish(fixed, 1, bronze_table(source, stream), None, dt.date.min, dt.date.max, replace(fence, run_id=uuid.uuid4().hex))
+            lake.publish(fixed, 1, bronze_table(source, stream), None, None, replace(fence, run_id=uuid.uuid4().hex))
         finally:
             claims.release()
     origin = original.select("_slice_from", "_slice_to").first()

@@ -9,8 +9,10 @@ import pytest
 from conf.tables import Field, Table, Write
 from spark_jobs.errors import LostClaimError
 from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.ranges import Range
 
 JAN_1, JAN_2 = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
+BOTH = Range(JAN_1, JAN_2)
 COLUMNS = (
     Field("source", "string", False),
     Field("id", "int", False),
@@ -30,9 +32,9 @@ def lake(spark, tmp_path):
     return Lake(spark, str(tmp_path / "lake"))
 
 
-def publish(lake, rows, table, generation=1, run_id="r1", source="a", first=JAN_1, last=JAN_2):
+def publish(lake, rows, table, generation=1, run_id="r1", source="a", days=BOTH):
     batch = lake.spark.createDataFrame(rows, DDL)
-    return lake.publish(batch.select(*table.column_names), len(rows), table, source, first, last, Fence("visits/a", generation, run_id))
+    return lake.publish(batch.select(*table.column_names), len(rows), table, source, days, Fence("visits/a", generation, run_id))
 
 
 def stored(lake):
@@ -62,8 +64,16 @@ def test_another_source_is_left_alone(lake):
 
 def test_a_range_leaves_the_days_outside_it(lake):
     publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_2, 6, "x")], contract())
-    publish(lake, [], contract(), first=JAN_2, last=JAN_2, generation=2)
+    publish(lake, [], contract(), days=Range(JAN_2, JAN_2), generation=2)
     assert stored(lake) == [(1, "2026-01-01", 5)]
+
+
+def test_a_range_with_gaps_leaves_the_days_in_them(lake):
+    days = [dt.date(2026, 1, day) for day in range(1, 6)]
+    publish(lake, [("a", day.day, day, 5, "x") for day in days], contract(), days=Range.of(days))
+    done = publish(lake, [("a", 1, days[0], 6, "x"), ("a", 5, days[4], 5, "x")], contract(), days=Range.of([days[0], days[2], days[4]]), generation=2)
+    assert (done.changed, done.unchanged) == (1, 1)
+    assert stored(lake) == [(1, "2026-01-01", 6), (2, "2026-01-02", 5), (4, "2026-01-04", 5), (5, "2026-01-05", 5)]
 
 
 def test_merge_inserts_updates_and_counts_what_was_there(lake):

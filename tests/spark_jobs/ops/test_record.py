@@ -8,9 +8,10 @@ from deltalake import write_deltalake
 
 from conf.tables import table
 from spark_jobs.io.lake import Lake
+from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import arrow_schema
 from spark_jobs.ops.record import Recorder
-from spark_jobs.run import Outcome, Range
+from spark_jobs.run import Outcome
 
 FOREVER = dt.date.max
 
