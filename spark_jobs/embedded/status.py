@@ -27,10 +27,11 @@ def status() -> None:
     out.print("versions   " + " · ".join(f"{name} {importlib.metadata.version(name)}" for name in packages))
     shown = Table("table", "state", "last success (UTC)", "rows", "open quarantine", box=None, pad_edge=False)
     colours = {"ok": "green", "late": "yellow", "failed": "red"}
-    for health in table_health(lake, now):
+    waiting = open_quarantine(lake)
+    for health in table_health(lake, now, waiting):
         last = f"{health.last_success_at:%Y-%m-%d %H:%M}" if health.last_success_at else "never"
         state = f"[{colours.get(health.status, 'dim')}]{health.status}[/]"
         shown.add_row(health.table, state, last, f"{health.rows:,}" if health.rows is not None else "", f"{health.open_quarantine:,}" if health.open_quarantine else "")
     out.print(shown)
-    for row in open_quarantine(lake):
+    for row in waiting:
         out.print(f"quarantine {row['table']}: {row['rows']:,} rows, {row['reason']} {row['source']}", markup=False)

@@ -78,7 +78,8 @@ def rows_as_declared(found: DeltaTable | None, contract: Table) -> pa.Table:
         return schema.empty_table()
     wanted = set(schema.names)
     present = [f.name for f in found.schema().fields if f.name in wanted]
-    rows = query(found, f"select {', '.join(present)} from rows")
+    named = ", ".join(f'"{name}"' for name in present)
+    rows = query(found, f"select {named} from rows")
     columns = [rows[f.name].cast(f.type) if f.name in present else pa.nulls(rows.num_rows, f.type) for f in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 

@@ -15,7 +15,7 @@ from spark_jobs.job import jobs
 
 
 def rows_of(lake: Path, name: str, about: str) -> pl.DataFrame:
-    """The ops rows about one table, newest first."""
+    """The ops rows about one table."""
     return pl.DataFrame(read_arrow(lake, name)).filter(pl.col("table_name") == about)
 
 

@@ -28,6 +28,8 @@ from tests.whole.worlds import said_later
 
 LAST = dt.date(2026, 3, 31)
 FIRST = LAST - dt.timedelta(days=29)
+# of the late events
+ARRIVAL = LAST + dt.timedelta(days=1)
 # the sandbox makes about 14.9 events per person in 30 days
 SIZES = {"100 k": 6_700, "1 M": 67_000, "10 M": 670_000}
 STAGES = {
@@ -80,11 +82,11 @@ def late_file(drops: Path, share: float) -> int:
     files = sorted(drops.rglob("*.parquet"))
     wanted = int(sum(pq.read_metadata(f).num_rows for f in files) * share)
     found = pa.concat_tables(pq.read_table(f, columns=["payload"]) for f in files[-2:])["payload"].to_pylist()
-    arrival, lines = LAST + dt.timedelta(days=1), []
+    lines = []
     for text in found[:: max(1, len(found) // wanted)]:
         if text.startswith('{"id"') and text.endswith("}"):
-            lines.append(said_later(text, arrival))
-    pq.write_table(pa.table({"payload": lines}), files[-1].with_name(f"{arrival}.parquet"))
+            lines.append(said_later(text, ARRIVAL))
+    pq.write_table(pa.table({"payload": lines}), files[-1].with_name(f"{ARRIVAL}.parquet"))
     return len(lines)
 
 
@@ -138,7 +140,7 @@ def one_size(label: str, people: int, root: Path) -> list[dict[str, Any]]:
         first = services.run(STAGES, days)
         again = services.run(STAGES, days)
         late = late_file(drops, 0.01)
-        day = ["--from", str(LAST + dt.timedelta(days=1)), "--to", str(LAST + dt.timedelta(days=1))]
+        day = ["--from", str(ARRIVAL), "--to", str(ARRIVAL)]
         measure([*python, "connectors", "pull", "sandbox_site", *day], env, REPOSITORY)
         changed = {stage: [*command, *(["--changed"] if command[0] == "run" else [])] for stage, command in STAGES.items()}
         repaired = services.run(changed, day)
