@@ -46,7 +46,7 @@ def test_a_mistake_is_answered_with_a_sentence(tmp_path, arguments, sentence):
 
 def test_a_source_without_files_ends_well_and_says_so(tmp_path):
     done = connectors(tmp_path, "pull", "sandbox_shop", "--from", "2026-11-20", "--to", "2026-11-20")
-    assert done.returncode == 0 and done.stderr.count("no files match") == 3
+    assert done.returncode == 0 and done.stderr.count("no files match") == len(source("sandbox_shop").streams)
 
 
 @pytest.mark.parametrize("name", source_names())
