@@ -180,7 +180,9 @@ def _stream_candidates(
             misfits.append(F.when(F.expr(f"({expression}) is not null and {fit} is null"), f"bad_value:{column}"))
     declared = tuple(target.get("identifiers") or ())
     extras = [F.expr(str(e)).alias(n) for n, e in (target.get("extra") or {}).items()]
-    rows = records.withColumns({**fitted, **identifier_values(declared)}).select(
+    computed = {**fitted, **identifier_values(declared)}
+    # Spark Connect takes no empty set of columns
+    rows = (records.withColumns(computed) if computed else records).select(
         *values,
         *extras,
         F.col("_file").alias("_source_file"),

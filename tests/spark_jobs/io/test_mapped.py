@@ -1,8 +1,11 @@
 """Bronze payloads as fields: what does not parse is named."""
 
 import pytest
+from pyspark.sql.classic.dataframe import DataFrame
 
-from spark_jobs.io.mapped import parsed
+from conf.settings import mapping, source_names
+from spark_jobs.io.lake import Lake
+from spark_jobs.io.mapped import candidates, parsed
 
 SHAPE = {"format": "json", "schema": "id STRING, at STRING, page STRUCT<url: STRING>, tags ARRAY<STRING>"}
 CASES = [
@@ -47,3 +50,17 @@ def read(spark):
 def test_a_payload_is_one_json_object_whose_fields_fit(read):
     assert [(payload, read[n]["_reason"]) for n, (payload, _) in enumerate(CASES)] == CASES
     assert (read[0]["id"], read[0]["page"]["url"], read[5]["id"]) == ("a", "x", "7")
+
+
+@pytest.mark.parametrize("source", source_names())
+def test_every_declared_mapping_makes_a_plan_that_spark_connect_takes_too(spark, home, monkeypatch, source):
+    add = DataFrame.withColumns
+
+    def with_some(frame, columns):
+        assert columns, "Spark Connect takes no empty set of columns"
+        return add(frame, columns)
+
+    monkeypatch.setattr(DataFrame, "withColumns", with_some)
+    lake = Lake(spark, str(home / "lake"))
+    for name in {name for stream in mapping(source)["streams"].values() for name in stream["tables"]}:
+        assert candidates(lake, source, name, None, None).columns
