@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 
 # Carried by every mapped row to its end, so that a row set aside can show its origin; its bytes are in bronze.
 PROVENANCE = ("_source_file", "_source_row", "_reason")
@@ -41,6 +41,12 @@ class Job:
     rules: str | None = None
     # input argument -> key column: rows of the own table that share a changed row's key are built again, whatever their day
     restates: Mapping[str, str] = field(default_factory=dict)
+    # the same, for rows of the input that are gone as they were: new ones alone change none of the own rows
+    reassigns: Mapping[str, str] = field(default_factory=dict)
+    # column of the own table within whose values its rows hang together: rows of other values never decide them. Then late rows
+    # rebuild their keys alone. key_of: input argument (that of the range) -> the key of its rows, given the rules.
+    key: str | None = None
+    key_of: Mapping[str, Callable[[Mapping[str, Any]], Column]] = field(default_factory=dict)
 
     def upstream(self) -> tuple[str, ...]:
         """The tables this job reads, without modifiers and without its own."""

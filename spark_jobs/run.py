@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from pyspark.sql import Column, DataFrame, functions as F
 from conf.settings import CONF, REPOSITORY, mapping, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError
-from spark_jobs.functions.plans import materialised
+from spark_jobs.functions.plans import FEW_KEYS, materialised
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, candidates
 from spark_jobs.io.ranges import Range
@@ -39,6 +39,14 @@ from spark_jobs.quality import gate
 Item = TypeVar("Item")
 # while one table's plan is made, another one's tasks run
 AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one run of a table builds: all rows of its days, or of those days the rows of some keys alone (a column named as Job.key)."""
+
+    days: Range
+    keys: DataFrame | None = None
 
 
 @dataclass
@@ -141,7 +149,7 @@ class Runner:
             job, source = item
             # what is committed while this run looks is left to the next one
             versions = self._input_versions(job, source)
-            parts = self._ranges(job, source, days, changed)
+            parts = self._parts(job, source, days, changed)
             for number, part in enumerate(parts):
                 settled = (days.last, versions) if changed and number == len(parts) - 1 else None
                 fence = replace(fences[_claim(job.table, source)], number=number)
@@ -170,28 +178,42 @@ class Runner:
             return True
         return any(n != job.table and table(n).write.partition_by and self._has_rows(jobs()[n], source) for n in job.upstream())
 
-    def _ranges(self, job: Job, source: str | None, days: Range, changed: bool) -> list[Range]:
-        """The range asked for, and with `changed` the days that the inputs touched since they were built last."""
+    def _parts(self, job: Job, source: str | None, days: Range, changed: bool) -> list[Part]:
+        """The range asked for, and with `changed` what the inputs touched since they were built last."""
         write = table(job.table).write
         is_dated = write.mode == "replace" and write.date is not None
         if not changed or not (is_dated or (job.is_mapped() and not _is_whole(job))):
-            return [days]
-        wanted = set(days.days())
+            return [Part(days)]
+        asked, touched = set(days.days()), set[dt.date]()
+        keys: list[DataFrame] | None = [] if job.key else None
         before = dt.date.min
         for until, versions in self.recorder.settled(job.table, source):
-            touched = self._touched_days(job, source, versions)
-            wanted |= {day for day in touched if before < day <= until and day <= days.last}
+            found, found_keys = self._touched(job, source, versions)
+            earlier = {day for day in found - asked if before < day <= until and day <= days.last}
+            if earlier:
+                touched |= earlier
+                keys = None if keys is None or found_keys is None else [*keys, *found_keys]
             before = until
+        if not touched:
+            return [Part(days)]
         if job.is_mapped():
             # apart from the days asked for: a delivery that its gate stopped must not be diluted by another day's
-            earlier = {day for day in wanted if day < days.first}
-            return [days, *(Range(*span) for span in (Range.of(earlier).spans() if earlier else ()))]
-        return [Range.of(wanted)]
+            earlier = {day for day in touched if day < days.first}
+            return [Part(days), *(Part(Range(*span)) for span in (Range.of(earlier).spans() if earlier else ()))]
+        if keys:
+            few = materialised(reduce(lambda one, other: one.unionByName(other), keys).distinct())
+            if few.count() <= FEW_KEYS:
+                # apart from the days asked for, which have keys enough to build all of the others' rows again
+                return [Part(days), Part(Range.of(touched), few)]
+        return [Part(Range.of(asked | touched))]
 
-    def _touched_days(self, job: Job, source: str | None, versions: Mapping[str, int]) -> set[dt.date]:
-        """The days of the job's rows that commits to its inputs after these versions may have changed."""
-        date = table(job.table).write.date or ""
+    def _touched(self, job: Job, source: str | None, versions: Mapping[str, int]) -> tuple[set[dt.date], list[DataFrame] | None]:
+        """The days of the job's rows that commits to its inputs after these versions may have changed, and the keys of these rows where
+        the job has some and all that changed says whose it is."""
+        contract = table(job.table)
+        date, scope = contract.write.date or "", source if contract.write.partition_by else None
         touched: set[dt.date] = set()
+        keys: list[DataFrame] | None = []
         for arg, spec in job.inputs.items():
             if spec == "self":
                 continue
@@ -202,16 +224,26 @@ class Runner:
             since = versions.get(name, -1)
             if self.lake.version(name) <= since:
                 continue
-            if arg in job.restates:
-                touched |= self._restated_days(job, name, since, job.restates[arg])
+            found: set[dt.date] = set()
+            whose: DataFrame | None = None
+            if column := job.restates.get(arg) or job.reassigns.get(arg):
+                changed = self.lake.changed(name, since, F.col(column), source=scope, only_lost=arg in job.reassigns)
+                own = self.lake.read(job.table, self.lake.bounds(contract, scope, None)).join(changed, on=column, how="left_semi")
+                whose = own.select(job.key).distinct() if job.key else None
+                found = {r[0] for r in own.select(date).distinct().collect()}
             elif table(name).write.date:
-                for day in self.lake.changed_days(name, since):
-                    touched |= {day + dt.timedelta(days=i) for i in range(-job.lookahead_days, max(job.lookback_days, job.reach_days) + 1)}
+                for day in self.lake.changed_days(name, since, scope):
+                    found |= {day + dt.timedelta(days=i) for i in range(-job.lookahead_days, max(job.lookback_days, job.reach_days) + 1)}
+                if arg in job.key_of:
+                    whose = self.lake.changed(name, since, job.key_of[arg](rules(job.rules or "")).alias(job.key), source=scope)
             elif self.lake.lost_rows_since(name, since):
                 span = self.lake.read(job.table).agg(F.min(date), F.max(date)).first()
                 if span is not None and span[0] is not None:
-                    touched |= set(Range(span[0], span[1]).days())
-        return touched
+                    found = set(Range(span[0], span[1]).days())
+            if found:
+                touched |= found
+                keys = None if keys is None or whose is None else [*keys, whose]
+        return touched, keys
 
     def _landed_days(self, job: Job, source: str | None, versions: Mapping[str, int]) -> set[dt.date]:
         """The days of the slices that reached the job's bronze tables after these versions."""
@@ -219,27 +251,20 @@ class Runner:
         for name in _bronze_of(job, source or ""):
             since = versions.get(name, -1)
             if self.lake.version(name) > since:
-                slices = self.lake.changed_rows(name, since).where("_slice_from is not null").select("_slice_from", "_slice_to").distinct()
+                slices = self.lake.feed(name, since).where("_slice_from is not null").select("_slice_from", "_slice_to").distinct()
                 for first, last in ((dt.date.fromisoformat(r[0]), dt.date.fromisoformat(r[1])) for r in slices.collect()):
                     touched |= set(Range(first, last).days())
         return touched
 
-    def _restated_days(self, job: Job, name: str, since: int, key: str) -> set[dt.date]:
-        """The days of the job's own rows whose `key` is among the input's changed rows."""
-        date = table(job.table).write.date or ""
-        touched = self.lake.changed_rows(name, since).select(key).distinct()
-        days = self.lake.read(job.table).join(touched, on=key, how="left_semi").select(date).distinct().collect()
-        return {r[0] for r in days}
-
     def _recorded(
-        self, job: Job, source: str | None, days: Range, fence: Fence, settled: tuple[dt.date, Mapping[str, int]] | None = None
+        self, job: Job, source: str | None, part: Part, fence: Fence, settled: tuple[dt.date, Mapping[str, int]] | None = None
     ) -> Outcome:
-        """Build one range and record it. settled: the day up to which the table is then up to date, and with which input versions."""
+        """Build one part and record it. settled: the day up to which the table is then up to date, and with which input versions."""
         started, clock = dt.datetime.now(dt.UTC), time.monotonic()
         run_id = uuid.uuid4().hex
-        outcome = Outcome(job.table, source or "", days, "failed", started_at=started, run_id=run_id)
+        outcome = Outcome(job.table, source or "", part.days, "failed", started_at=started, run_id=run_id)
         try:
-            self._build(job, source, days, replace(fence, run_id=run_id), outcome)
+            self._build(job, source, part, replace(fence, run_id=run_id), outcome)
             outcome.settled = settled
             return outcome
         except Exception as error:
@@ -250,14 +275,14 @@ class Runner:
             self.recorder.add(outcome, self.lake.version(job.table))
             self.say(outcome)
 
-    def _build(self, job: Job, source: str | None, days: Range, fence: Fence, outcome: Outcome) -> None:
-        contract = table(job.table)
+    def _build(self, job: Job, source: str | None, part: Part, fence: Fence, outcome: Outcome) -> None:
+        contract, days = table(job.table), part.days
         outcome.input_versions = self._input_versions(job, source)
         # `self` is covered by the output's version, which the recorder compares as well
         asked = [
             job.table,
             source,
-            str(days),
+            str(days) if part.keys is None else f"{days}, changed keys",
             outcome.input_versions,
             code_hash(),
             self.platform.reporting_currency,
@@ -272,6 +297,10 @@ class Runner:
         values = {"from_date": days.first, "to_date": days.last, "source": source, "platform": self.platform, "run_id": fence.run_id}
         if job.rules:
             values["rules"] = rules(job.rules)
+        if part.keys is not None:
+            for arg, key_of in job.key_of.items():
+                is_theirs = key_of(rules(job.rules or "")) == part.keys[job.key]
+                inputs[arg] = inputs[arg].join(F.broadcast(part.keys), is_theirs, "left_semi")
         mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
         cached, records = [], None
         if mapped:
@@ -286,7 +315,7 @@ class Runner:
             records = next((r.asDict() for r in given if not r["_superseded"]), None)
         try:
             result = job.transform(**inputs, **{name: values[name] for name in job.wants()})
-            self._publish(job, contract, source, days, fence, outcome, result, inputs, mapped, records)
+            self._publish(job, contract, source, part, fence, outcome, result, inputs, mapped, records)
         finally:
             for frame in cached:
                 frame.unpersist()
@@ -296,7 +325,7 @@ class Runner:
         job: Job,
         contract: Table,
         source: str | None,
-        days: Range,
+        part: Part,
         fence: Fence,
         outcome: Outcome,
         result: DataFrame,
@@ -315,7 +344,7 @@ class Runner:
         else:
             batch = result.select(*typed)
             if contract.write.mode == "replace" and contract.write.date:
-                bound = self.lake.bounds(contract, source, days)
+                bound = self.lake.bounds(contract, source, part.days)
                 batch = batch.where(bound or "true")
         judged = gate.judge(batch, contract, bool(mapped), self.platform.accept_late_days)
         try:
@@ -334,7 +363,7 @@ class Runner:
                     for c in stopped
                 )
                 raise GateError(
-                    f"{contract.name}, {days}{f', {source}' if source else ''}: stopped at the gate by {named}. Nothing was published. "
+                    f"{contract.name}, {part.days}{f', {source}' if source else ''}: stopped at the gate by {named}. Nothing was published. "
                     f"The checks are in conf/tables/{contract.name.replace('.', '/')}.yml; repair the input and run the task again."
                 )
             if judged.counts["quarantined"] or judged.counts["late"]:
@@ -344,7 +373,7 @@ class Runner:
                 store_identifiers(
                     self.lake, inputs[mapped].where("_reason is null"), replace(fence, claim=f"vault.identifiers/{fence.claim}")
                 )
-            done = self.lake.publish(good, used + judged.counts["restated"], contract, source, days, fence)
+            done = self.lake.publish(good, used + judged.counts["restated"], contract, source, part.days, fence, part.keys)
             outcome.duplicates += done.outranked
             outcome.rows_used -= done.outranked if mapped else 0
             if mapped:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pyspark.sql import Column, functions as F
 
 from conf.tables import Table
@@ -15,10 +17,11 @@ def content_columns(table: Table) -> list[str]:
     return [c.name for c in table.columns if not c.name.startswith("_") and c.name not in NOT_CONTENT]
 
 
-def row_hash(table: Table) -> Column:
-    """64-bit hash of a row's content; maps as sorted entries, because a map has no order of its own."""
+def row_hash(table: Table, stored: Iterable[str] | None = None) -> Column:
+    """64-bit hash of a row's content; maps as sorted entries, because a map has no order of its own. stored: of these columns alone."""
     types = {c.name: c.type.lower() for c in table.columns}
-    return F.xxhash64(*(F.array_sort(F.map_entries(n)) if types[n].startswith("map") else F.col(n) for n in content_columns(table)))
+    names = [n for n in content_columns(table) if stored is None or n in set(stored)]
+    return F.xxhash64(*(F.array_sort(F.map_entries(n)) if types[n].startswith("map") else F.col(n) for n in names))
 
 
 def canonical_hash(table: Table) -> list[Column]:

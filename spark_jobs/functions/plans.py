@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 
+# as many keys fit into every executor's memory
+FEW_KEYS = 1_000_000
+
 
 def materialised(rows: DataFrame) -> DataFrame:
     """The rows computed once, and their plan ended: judging, comparing and writing a batch plan a dozen queries, and each would carry the

@@ -15,11 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession, functions as F
+from pyspark.sql import Column, DataFrame, SparkSession, functions as F
 
 from conf.tables import Table, table
 from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineError
 from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
+from spark_jobs.functions.plans import FEW_KEYS
 from spark_jobs.io.ranges import Range
 
 MERGING, STARTING = threading.Lock(), threading.Lock()
@@ -159,21 +160,29 @@ class Lake:
         rows = rows.select(*selected)
         return rows.where(where) if where else rows
 
-    def bounds(self, contract: Table, source: str | None, days: Range | None) -> str | None:
+    def bounds(self, contract: Table, source: str | None, days: Range | None, prefix: str = "") -> str | None:
         """The literal predicate of the rows that one run of a table may touch; None = all of it. days: None = whenever."""
         parts = []
         if contract.write.partition_by and source:
-            parts.append(f"source = {quoted(source)}")
+            parts.append(f"{prefix}source = {quoted(source)}")
         if contract.write.date and days:
-            parts.append(days.where(contract.write.date))
+            parts.append(days.where(f"{prefix}{contract.write.date}"))
         return " AND ".join(parts) or None
 
     def publish(
-        self, batch: DataFrame, rows: int, contract: Table, source: str | None, days: Range | None, fence: Fence
+        self,
+        batch: DataFrame,
+        rows: int,
+        contract: Table,
+        source: str | None,
+        days: Range | None,
+        fence: Fence,
+        among: DataFrame | None = None,
     ) -> Published:
         """The batch into its table, in one commit or in none.
 
-        batch: exactly the contract's columns, unique keys, cached; rows: their number; days: those that it replaces, None = all.
+        batch: exactly the contract's columns, unique keys, cached; rows: their number; days: those that it replaces, None = all;
+        among: of those days only the stored rows that share a value of its one column with it.
         """
         is_new = self.create(contract)
         if not is_new:
@@ -181,7 +190,9 @@ class Lake:
         if contract.write.mode == "append" or is_new:
             return self.append(batch, contract, rows, fence) if rows else Published(0, 0, False)
         if contract.write.mode == "merge":
-            return self._merge(batch, contract, source, fence)
+            return self._merge(batch, rows, contract, source, fence)
+        if among is not None:
+            return self._repair(batch, contract, source, days, among, fence)
         is_dated = contract.write.mode == "replace" and contract.write.date is not None
         predicate = self.bounds(contract, source, days) if contract.write.mode == "replace" else None
         return self._replace(batch, contract, predicate, contract.write.date if is_dated else None, fence)
@@ -215,47 +226,67 @@ class Lake:
             predicate = f"({predicate}) AND {date} IN ({listed})"
         return self._commit(batch, contract, fence, rows, unchanged, mode="overwrite", replace_where=predicate)
 
-    def _merge(self, batch: DataFrame, contract: Table, source: str | None, fence: Fence) -> Published:
+    def _merge(self, batch: DataFrame, rows: int, contract: Table, source: str | None, fence: Fence) -> Published:
         date, keys = contract.write.date, list(contract.keys)
         span = batch.agg(F.min(date).alias("first"), F.max(date).alias("last"), F.count(F.lit(1)).alias("rows")) if date else None
         row = span.first() if span is not None else None
         if row is not None and row["rows"] == 0:
             return Published(0, 0, False)
-        bound = self.bounds(contract, source, Range(row["first"], row["last"]) if row is not None else None)
+        days = Range(row["first"], row["last"]) if row is not None else None
         rank = [c for c in (contract.write.dedupe or {}).get("by", ()) if c in contract.column_names]
-        stored = F.struct(*rank).alias("_stored_rank") if rank else F.lit(None).alias("_stored_rank")
-        existing = self.rows(contract, bound).select(*keys, row_hash(contract).alias("_stored_hash"), stored)
+        ranked = F.struct(*rank) if rank else F.lit(None)
+        existing = self.rows(contract, self.bounds(contract, source, days))
+        if rows <= FEW_KEYS:
+            # before their rows are hashed: nearly all of a table is of other keys
+            existing = existing.join(F.broadcast(batch.select(*keys)), on=keys, how="left_semi")
+        existing = existing.select(*keys, row_hash(contract).alias("_stored_hash"), ranked.alias("_stored_rank"))
         joined = batch.withColumn("_hash", row_hash(contract)).join(existing, on=keys, how="left")
         is_new, is_same = F.col("_stored_hash").isNull(), F.col("_stored_hash") == F.col("_hash")
         outranked = F.lit(False)
         if rank:
-            mine = F.struct(*rank)
             keeps_first = (contract.write.dedupe or {})["keep"] == "first"
-            outranked = (F.col("_stored_rank") < mine) if keeps_first else (F.col("_stored_rank") > mine)
+            outranked = (F.col("_stored_rank") < ranked) if keeps_first else (F.col("_stored_rank") > ranked)
         fate = F.when(is_new, "insert").when(is_same, "same").when(outranked, "outranked").otherwise("update")
-        judged = joined.withColumn("_fate", fate).drop("_hash", "_stored_hash", "_stored_rank").persist()
+        judged = joined.withColumn("_fate", fate).drop("_hash", "_stored_hash", "_stored_rank")
+        return self._settle(judged, contract, self.bounds(contract, source, days, "t."), fence)
+
+    def _repair(self, batch: DataFrame, contract: Table, source: str | None, days: Range | None, among: DataFrame, fence: Fence) -> Published:
+        """Of the stored rows that are `among`: those that the batch holds otherwise are changed, those that it lacks are deleted."""
+        keys = list(contract.keys)
+        stored = self.rows(contract, self.bounds(contract, source, days)).join(F.broadcast(among), on=among.columns, how="left_semi")
+        stored = stored.select(*keys, row_hash(contract).alias("_stored_hash"))
+        joined = batch.withColumn("_hash", row_hash(contract)).join(stored, on=keys, how="full")
+        fate = F.when(F.col("_stored_hash").isNull(), "insert").when(F.col("_hash").isNull(), "delete")
+        fate = fate.when(F.col("_stored_hash") == F.col("_hash"), "same").otherwise("update")
+        judged = joined.withColumn("_fate", fate).drop("_hash", "_stored_hash")
+        return self._settle(judged, contract, self.bounds(contract, source, days, "t."), fence)
+
+    def _settle(self, judged: DataFrame, contract: Table, bound: str | None, fence: Fence) -> Published:
+        """Each row by its `_fate`: insert, update, delete; same and outranked stay as they are stored. bound: of the table as `t`."""
+        judged = judged.persist()
         try:
             counts = {r["_fate"]: r["count"] for r in judged.groupBy("_fate").count().collect()}
-            same, outranked_rows = counts.get("same", 0), counts.get("outranked", 0)
-            rows = counts.get("insert", 0) + counts.get("update", 0)
-            fresh = judged.where("_fate in ('insert', 'update')").drop("_fate")
+            same, outranked = counts.get("same", 0), counts.get("outranked", 0)
+            rows = sum(counts.get(fate, 0) for fate in ("insert", "update", "delete"))
+            fresh = judged.where("_fate not in ('same', 'outranked')")
             if rows == 0:
-                return Published(same, 0, False, outranked_rows)
-            if "update" not in counts:
-                done = self._commit(fresh, contract, fence, rows, same, mode="append")
-                return Published(done.unchanged, done.changed, True, outranked_rows)
-            matched = " AND ".join([f"t.{k} <=> s.{k}" for k in keys])
-            bounded = "".join(f" AND t.{part}" for part in bound.split(" AND ")) if bound else ""
+                return Published(same, 0, False, outranked)
+            if rows == counts.get("insert", 0):
+                done = self._commit(fresh.drop("_fate"), contract, fence, rows, same, mode="append")
+                return Published(done.unchanged, done.changed, True, outranked)
+            matched = " AND ".join([*(f"t.`{k}` <=> s.`{k}`" for k in contract.keys), *([bound] if bound else [])])
+            columns = [f"`{c}`" for c in contract.column_names]
+            updated, inserted = ", ".join(f"{c} = s.{c}" for c in columns), ", ".join(f"s.{c}" for c in columns)
             before = self.version(contract.name)
             # the session's settings and its view are this merge's alone
             with MERGING, self._fenced(fence):
                 fresh.createOrReplaceTempView("fresh_rows")
                 self.spark.sql(
-                    f"MERGE INTO {self.sql_name(contract.name)} t USING fresh_rows s ON {matched}{bounded} "
-                    "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+                    f"MERGE INTO {self.sql_name(contract.name)} t USING fresh_rows s ON {matched} WHEN MATCHED AND s._fate = 'delete' THEN DELETE "
+                    f"WHEN MATCHED THEN UPDATE SET {updated} WHEN NOT MATCHED THEN INSERT ({', '.join(columns)}) VALUES ({inserted})"
                 ).collect()
             self._assert_ours(contract.name, before, fence)
-            return Published(same, rows, True, outranked_rows)
+            return Published(same, rows, True, outranked)
         finally:
             judged.unpersist()
 
@@ -305,15 +336,27 @@ class Lake:
                 f"{name}: a newer run holds the claim {fence.claim} (this one had generation {fence.generation}); nothing was written"
             )
 
-    def changed_days(self, name: str, since: int) -> list[dt.date]:
-        """The days of a dated table that any commit after version `since` touched, from its change feed, sorted."""
+    def changed_days(self, name: str, since: int, source: str | None = None) -> list[dt.date]:
+        """The days of a dated table that any commit after version `since` touched, from its change feed, sorted; source: with its rows only."""
         contract, newest = table(name), self.version(name)
         if newest <= since or contract.write.date is None:
             return []
-        days = self.changed_rows(name, since).select(contract.write.date).distinct().collect()
-        return sorted(r[0] for r in days if r[0] is not None)
+        rows = self.feed(name, since).where(self.bounds(contract, source, None) or "true")
+        return sorted(r[0] for r in rows.select(contract.write.date).distinct().collect() if r[0] is not None)
 
-    def changed_rows(self, name: str, since: int) -> DataFrame:
+    def changed(self, name: str, since: int, *columns: Column, source: str | None = None, only_lost: bool = False) -> DataFrame:
+        """Distinct values of the columns over the rows of a declared table that commits after version `since` brought or took away.
+
+        only_lost: over those alone that are no longer there as they were. A row that was deleted and written again as it was is none.
+        """
+        contract, feed = table(name), self.feed(name, since)
+        feed = feed.where(self.bounds(contract, source, None) or "true")
+        taken = F.col("_change_type").isin("delete", "update_preimage")
+        net = feed.groupBy(*columns, row_hash(contract, feed.columns)).agg(F.sum(F.when(taken, -1).otherwise(1)).alias("_net"))
+        rows = net.where("_net < 0" if only_lost else "_net <> 0")
+        return rows.select(*net.columns[: len(columns)]).distinct()
+
+    def feed(self, name: str, since: int) -> DataFrame:
         """Every row that commits after version `since` inserted, changed or deleted, before and after."""
         feed = self.spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", since + 1)
         return feed.load(self.path(name))

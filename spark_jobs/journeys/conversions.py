@@ -177,5 +177,6 @@ JOB = Job(
     },
     transform=collect_conversions,
     restates={"all_orders": "order_id"},
+    reassigns={"person_map": "person_id"},
     rules="journeys",
 )

@@ -204,4 +204,7 @@ JOB = Job(
     rules="journeys",
     lookback_days=2,
     lookahead_days=1,
+    reassigns={"person_map": "person_id"},
+    key="client_key",
+    key_of={"events": lambda rules: client_of_event(rules["sessions"]["client_namespaces"])["key"]},
 )

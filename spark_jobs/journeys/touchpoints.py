@@ -24,9 +24,19 @@ PRICED_BY = (("campaign_id", "ad_id"), ("campaign_id",))
 UNTAGGED = (DIRECT, "Unassigned")
 
 
-def touchpoint_id(kind: str, key: str) -> Column:
+def touchpoint_id(kind: str, key: Column) -> Column:
     """32 hex digits of what the touchpoint is (session or event) and its id."""
     return F.substring(F.sha2(F.concat_ws("\x1f", F.lit(kind), key), 256), 1, 32)
+
+
+def id_of_visit() -> Column:
+    """The touchpoint that a session is."""
+    return touchpoint_id("session", F.col("session_id"))
+
+
+def id_of_contact() -> Column:
+    """The touchpoint that an event is."""
+    return touchpoint_id("event", F.col("event_id"))
 
 
 def visits(sessions: DataFrame) -> DataFrame:
@@ -36,7 +46,7 @@ def visits(sessions: DataFrame) -> DataFrame:
         "ad_group_id",
         "ad_id",
         F.coalesce("campaign_name", "utm_campaign").alias("campaign_name"),
-        touchpoint_id("session", "session_id").alias("touchpoint_id"),
+        id_of_visit().alias("touchpoint_id"),
         "person_id",
         F.col("started_at").alias("touched_at"),
         "channel",
@@ -89,7 +99,7 @@ def contacts(events: DataFrame, person_map: DataFrame, declared: Mapping[str, An
         "ad_group_id",
         "ad_id",
         F.coalesce("campaign_name", "utm_campaign").alias("campaign_name"),
-        touchpoint_id("event", "event_id").alias("touchpoint_id"),
+        id_of_contact().alias("touchpoint_id"),
         "person_id",
         F.col("event_at").alias("touched_at"),
         F.coalesce(own, by_name["channel"][F.col("event_name")]).alias("channel"),
@@ -149,6 +159,9 @@ JOB = Job(
     },
     transform=collect_touchpoints,
     rules="journeys",
+    reassigns={"person_map": "person_id"},
+    key="touchpoint_id",
+    key_of={"sessions": lambda _: id_of_visit(), "events": lambda _: id_of_contact()},
     # an ad account's day may reach into the UTC day before it and after it
     lookahead_days=1,
     reach_days=1,

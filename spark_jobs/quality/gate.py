@@ -18,12 +18,10 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.tables import Table
-from spark_jobs.functions.plans import materialised
+from spark_jobs.functions.plans import FEW_KEYS, materialised
 
 # a share of a handful says nothing
 FEW = 20
-# as many keys fit into every executor's memory
-FEW_COPIES = 1_000_000
 # restated: a stored row that the batch changes; it is published again, but it is no input
 FATES = ("used", "quarantined", "duplicate", "late", "restated")
 
@@ -155,11 +153,11 @@ def with_duplicates(rows: DataFrame, contract: Table) -> DataFrame:
     copies = repeated.count()
     if not copies:
         return rows.drop("_place")
-    marked = rows.join(F.broadcast(repeated) if copies <= FEW_COPIES else repeated, on=list(contract.keys), how="left")
+    marked = rows.join(F.broadcast(repeated) if copies <= FEW_KEYS else repeated, on=list(contract.keys), how="left")
     loses, fate = F.coalesce(F.col("_kept") != F.col("_place"), F.lit(False)), F.col("_fate")
     marked = marked.where(~(loses & (fate == "restated")))
     marked = marked.withColumn("_fate", F.when(loses & (fate == "used"), "duplicate").otherwise(fate)).drop("_place", "_kept")
-    return marked if copies <= FEW_COPIES else materialised(marked)
+    return marked if copies <= FEW_KEYS else materialised(marked)
 
 
 def row_level_results(judged: Judged, contract: Table, max_share: float = 1.0) -> list[CheckResult]:

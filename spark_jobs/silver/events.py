@@ -110,9 +110,9 @@ def with_conflicts(events: DataFrame, existing: DataFrame) -> DataFrame:
     """
     sender, body = F.xxhash64("source", "client_event_id"), F.xxhash64("event_id")
     usable = events.where("client_event_id is not null and _reason is null")
-    bodies = usable.select(sender.alias("_sender"), body.alias("_body")).unionAll(
-        existing.where("client_event_id is not null").select(sender.alias("_sender"), body.alias("_body"))
-    )
+    said = usable.select(sender.alias("_sender"), body.alias("_body"))
+    before = existing.where("client_event_id is not null").select(sender.alias("_sender"), body.alias("_body"))
+    bodies = said.unionAll(before.join(said.select("_sender"), on="_sender", how="left_semi"))
     torn = (
         bodies.groupBy("_sender")
         .agg(F.min("_body").alias("_least"), F.max("_body").alias("_most"))

@@ -101,23 +101,48 @@ def test_late_events_are_built_on_all_their_days_though_runs_fail_or_look_elsewh
     worlds.run(lake, home, derived, worlds.Range(early, early), changed=True)
     build, tried = Runner._build, []
 
-    def failing(self, job, source, days, *rest):
-        if job.table == "journeys.sessions":
-            tried.append(days)
+    def failing(self, job, source, part, *rest):
+        if job.table == "journeys.sessions" and part.keys is not None:
+            tried.append(part)
             raise OSError("the disk is gone")
-        build(self, job, source, days, *rest)
+        build(self, job, source, part, *rest)
 
     with monkeypatch.context() as patched:
         patched.setattr(Runner, "_build", failing)
         with pytest.raises(OSError, match="the disk is gone"):
             worlds.run(lake, home, derived, worlds.Range(arrival, arrival), changed=True)
-    # built at once, without the days between; the first one was just built
-    assert tried[0].gaps and {early + dt.timedelta(days=1), late, arrival} <= set(tried[0].days())
+    # the changed clients' rows alone, of all days at once, without the days between; the first day was just built
+    days, clients = tried[0].days, {r["client_key"] for r in tried[0].keys.collect()}
+    assert days.gaps and {early + dt.timedelta(days=1), late} <= set(days.days())
+    assert 1 <= len(clients) <= 2
+    before = lake.read("journeys.sessions")
+    others = {r["session_id"]: r["ended_at"] for r in before.collect() if r["client_key"] not in clients}
     again = worlds.run(lake, home, derived, worlds.Range(arrival, arrival), changed=True)
-    assert [(o.days, o.wrote) for o in again if o.table == "journeys.sessions"] == [(tried[0], True)]
+    assert [(o.days, o.wrote) for o in again if o.table == "journeys.sessions"] == [(worlds.Range(arrival, arrival), False), (days, True)]
+    feed = lake.feed("journeys.sessions", lake.version("journeys.sessions") - 1).collect()
+    assert {r["client_key"] for r in feed} <= clients
+    assert others.items() <= {r["session_id"]: r["ended_at"] for r in lake.read("journeys.sessions").collect()}.items()
     once_more = worlds.run(lake, home, derived, worlds.Range(arrival, arrival), changed=True)
     everything = worlds.run(lake, home, derived, worlds.Range(worlds.FIRST, arrival), force=True)
     assert [o.table for o in (*once_more, *everything) if o.wrote] == []
+
+
+def test_two_people_who_turn_out_to_be_one_take_their_sessions_along_and_nobody_elses(copied):
+    lake, home = copied
+    derived = ("identity", "journeys")
+    worlds.run(lake, home, derived, worlds.Range(worlds.LAST, worlds.LAST), changed=True)
+    before = {r["session_id"]: r["person_id"] for r in lake.read("journeys.sessions").collect()}
+    arrival = worlds.deliver_bridge(home)
+    with worlds.home_at(home):
+        load_source(lake, "sandbox_site", "test")
+    worlds.run(lake, home, ("silver.events", *derived), worlds.Range(arrival, arrival), changed=True)
+    merged = lake.read("identity.persons").where("status = 'merged'").select("person_id", "merged_into").collect()
+    ids = {i for r in merged for i in (r["person_id"], r["merged_into"])}
+    after = {r["session_id"]: r["person_id"] for r in lake.read("journeys.sessions").collect()}
+    moved = {s for s in before if after[s] != before[s]}
+    assert moved and {before[s] for s in moved} | {after[s] for s in moved} <= ids
+    everything = worlds.run(lake, home, derived, worlds.Range(worlds.FIRST, arrival), force=True)
+    assert [o.table for o in everything if o.wrote] == []
 
 
 def test_a_report_restated_for_a_past_day_is_conformed_by_a_later_days_run(built, copied):

@@ -90,17 +90,36 @@ def said_later(event: str | bytes, day: dt.date) -> str:
     return json.dumps({**said, "id": f"late-{said['id']}", "received_at": f"{day}T12:00:00.000Z"}, separators=(",", ":"))
 
 
-def deliver_late(home: Path, days: list[dt.date]) -> dt.date:
-    """An event of each of the days arrives on the day after the world's last one; returns that day."""
+def site_events(home: Path) -> list[bytes]:
+    """The lines of the site's drop files that are JSON and have a visitor, in the order of the files."""
+    files = sorted((home / "drops/sandbox_site/events").glob("*.jsonl.gz"))
+    lines = [one for path in files for one in gzip.decompress(path.read_bytes()).splitlines() if b'"anonymous_id"' in one]
+    return [one for one in lines if one.endswith(b"}") and b"\xff" not in one]
+
+
+def deliver(home: Path, late: list[str]) -> dt.date:
+    """These events arrive on the day after the world's last one; returns that day."""
     arrival = LAST + dt.timedelta(days=1)
-    lines = [line for path in sorted((home / "drops/sandbox_site/events").glob("*.jsonl.gz")) for line in gzip.decompress(path.read_bytes()).splitlines()]
-    late = []
-    for day in days:
-        line = next(one for one in lines if f'"event_at":"{day}T1'.encode() in one and b'"anonymous_id"' in one and one.endswith(b"}"))
-        late.append(said_later(line, arrival))
     (home / f"drops/sandbox_site/events/{arrival}.jsonl.gz").write_bytes(gzip.compress("\n".join(late).encode()))
     command(home, "connectors", "pull", "sandbox_site", "--from", str(arrival), "--to", str(arrival))
     return arrival
+
+
+def deliver_late(home: Path, days: list[dt.date]) -> dt.date:
+    """An event of each of the days arrives on the day after the world's last one; returns that day."""
+    lines = site_events(home)
+    found = [next(one for one in lines if f'"event_at":"{day}T1'.encode() in one) for day in days]
+    return deliver(home, [said_later(one, LAST + dt.timedelta(days=1)) for one in found])
+
+
+def deliver_bridge(home: Path) -> dt.date:
+    """A late event of a visitor who never logged in carries another one's user id; returns the day after the world's last one."""
+    lines = [json.loads(one) for one in site_events(home)]
+    known = {event["anonymous_id"] for event in lines if event.get("user_id")}
+    stranger = next(event for event in lines if event["anonymous_id"] not in known and not event.get("user_id"))
+    user = next(event["user_id"] for event in lines if event.get("user_id"))
+    late = said_later(json.dumps({**stranger, "user_id": user}), LAST + dt.timedelta(days=1))
+    return deliver(home, [late])
 
 
 def build(spark, home: Path, change: Callable[[Path], None] = lambda _: None, key_of: Path | None = None) -> Lake:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pyspark.sql import functions as F
 
 from conf.tables import Field, Table, Write
 from spark_jobs.errors import LostClaimError
@@ -32,9 +33,10 @@ def lake(spark, tmp_path):
     return Lake(spark, str(tmp_path / "lake"))
 
 
-def publish(lake, rows, table, generation=1, run_id="r1", source="a", days=BOTH):
+def publish(lake, rows, table, generation=1, run_id="r1", source="a", days=BOTH, among=None):
     batch = lake.spark.createDataFrame(rows, DDL)
-    return lake.publish(batch.select(*table.column_names), len(rows), table, source, days, Fence("visits/a", generation, run_id))
+    keys = None if among is None else lake.spark.createDataFrame([(i,) for i in among], "seen INT")
+    return lake.publish(batch.select(*table.column_names), len(rows), table, source, days, Fence("visits/a", generation, run_id), keys)
 
 
 def stored(lake):
@@ -74,6 +76,36 @@ def test_a_range_with_gaps_leaves_the_days_in_them(lake):
     done = publish(lake, [("a", 1, days[0], 6, "x"), ("a", 5, days[4], 5, "x")], contract(), days=Range.of([days[0], days[2], days[4]]), generation=2)
     assert (done.changed, done.unchanged) == (1, 1)
     assert stored(lake) == [(1, "2026-01-01", 6), (2, "2026-01-02", 5), (4, "2026-01-04", 5), (5, "2026-01-05", 5)]
+
+
+def test_among_some_values_rows_come_change_and_go_and_all_others_stay(lake):
+    one = contract(partition=())
+    publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_1, 6, "x"), ("a", 3, JAN_2, 6, "x"), ("a", 4, JAN_2, 7, "x")], one)
+    done = publish(lake, [("a", 2, JAN_1, 6, "y"), ("a", 5, JAN_2, 6, "x")], one, generation=2, among=[6])
+    assert (done.changed, done.unchanged, done.wrote) == (2, 1, True)
+    assert stored(lake) == [(1, "2026-01-01", 5), (2, "2026-01-01", 6), (4, "2026-01-02", 7), (5, "2026-01-02", 6)]
+    version = lake.version("silver.visits")
+    again = publish(lake, [("a", 5, JAN_2, 6, "z"), ("a", 2, JAN_1, 6, "z")], one, generation=3, among=[6])
+    assert (again.wrote, again.unchanged, lake.version("silver.visits")) == (False, 2, version)
+    publish(lake, [], one, generation=4, days=Range(JAN_2, JAN_2), among=[6, 7])
+    assert stored(lake) == [(1, "2026-01-01", 5), (2, "2026-01-01", 6)]
+
+
+def test_what_changed_is_net_of_what_was_written_again_as_it_was(lake, monkeypatch):
+    monkeypatch.setattr("spark_jobs.io.lake.table", lambda _: contract())
+    publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_1, 6, "x")], contract())
+    publish(lake, [("b", 9, JAN_1, 1, "x")], contract(), generation=2, source="b")
+    since = lake.version("silver.visits")
+    publish(lake, [("a", 1, JAN_1, 5, "y"), ("a", 2, JAN_1, 60, "y"), ("a", 3, JAN_1, 7, "y")], contract(), generation=3)
+    publish(lake, [("b", 9, JAN_1, 2, "x")], contract(), generation=4, source="b")
+
+    def changed(**options):
+        return sorted(r["seen"] for r in lake.changed("silver.visits", since, F.col("seen"), **options).collect())
+
+    assert changed() == [1, 2, 6, 7, 60]
+    assert changed(source="a") == [6, 7, 60]
+    assert changed(source="a", only_lost=True) == [6]
+    assert (lake.changed_days("silver.visits", since, "b"), lake.changed_days("silver.visits", since, "c")) == ([JAN_1], [])
 
 
 def test_merge_inserts_updates_and_counts_what_was_there(lake):
