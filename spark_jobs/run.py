@@ -226,7 +226,9 @@ class Runner:
                 continue
             found: set[dt.date] = set()
             whose: DataFrame | None = None
-            if column := job.restates.get(arg) or job.reassigns.get(arg):
+            if not self.lake.remembers(name, since):
+                found = self._every_day(job, name)
+            elif column := job.restates.get(arg) or job.reassigns.get(arg):
                 changed = self.lake.changed(name, since, F.col(column), source=scope, only_lost=arg in job.reassigns)
                 own = self.lake.read(job.table, self.lake.bounds(contract, scope, None)).join(changed, on=column, how="left_semi")
                 whose = own.select(job.key).distinct() if job.key else None
@@ -237,13 +239,20 @@ class Runner:
                 if arg in job.key_of:
                     whose = self.lake.changed(name, since, job.key_of[arg](rules(job.rules or "")).alias(job.key), source=scope)
             elif self.lake.lost_rows_since(name, since):
-                span = self.lake.read(job.table).agg(F.min(date), F.max(date)).first()
-                if span is not None and span[0] is not None:
-                    found = set(Range(span[0], span[1]).days())
+                found = self._every_day(job)
             if found:
                 touched |= found
                 keys = None if keys is None or whose is None else [*keys, whose]
         return touched, keys
+
+    def _every_day(self, job: Job, *inputs: str) -> set[dt.date]:
+        """From the first day of the job's rows, or of the dated inputs', to the last."""
+        days: list[dt.date] = []
+        for name in (job.table, *inputs):
+            if date := table(name).write.date:
+                span = self.lake.read(name).agg(F.min(date), F.max(date)).first()
+                days += [day for day in span or () if day is not None]
+        return set(Range(min(days), max(days)).days()) if days else set()
 
     def _landed_days(self, job: Job, source: str | None, versions: Mapping[str, int]) -> set[dt.date]:
         """The days of the slices that reached the job's bronze tables after these versions."""
@@ -251,7 +260,9 @@ class Runner:
         for name in _bronze_of(job, source or ""):
             since = versions.get(name, -1)
             if self.lake.version(name) > since:
-                slices = self.lake.feed(name, since).where("_slice_from is not null").select("_slice_from", "_slice_to").distinct()
+                # bronze only grows: its whole is what came since, and more
+                landed = self.lake.feed(name, since) if self.lake.remembers(name, since) else self.lake.spark.read.format("delta").load(self.lake.path(name))
+                slices = landed.where("_slice_from is not null").select("_slice_from", "_slice_to").distinct()
                 for first, last in ((dt.date.fromisoformat(r[0]), dt.date.fromisoformat(r[1])) for r in slices.collect()):
                     touched |= set(Range(first, last).days())
         return touched

@@ -7,9 +7,7 @@ import json
 
 from conf.settings import platform, source, source_names
 from conf.tables import table, table_names
-
-# a file may still be read by who opened the table before it was replaced
-KEEP_HOURS = 168
+from spark_jobs.io.small import KEEP_HOURS
 
 
 def every_table() -> list[str]:

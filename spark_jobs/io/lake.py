@@ -22,6 +22,7 @@ from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineEr
 from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
 from spark_jobs.functions.plans import FEW_KEYS
 from spark_jobs.io.ranges import Range
+from spark_jobs.io.small import KEEP_HOURS
 
 MERGING, STARTING = threading.Lock(), threading.Lock()
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
@@ -355,6 +356,19 @@ class Lake:
         net = feed.groupBy(*columns, row_hash(contract, feed.columns)).agg(F.sum(F.when(taken, -1).otherwise(1)).alias("_net"))
         rows = net.where("_net < 0" if only_lost else "_net <> 0")
         return rows.select(*net.columns[: len(columns)]).distinct()
+
+    def remembers(self, name: str, since: int, now: dt.datetime | None = None) -> bool:
+        """Whether what changed after version `since` can still be read: maintenance removes what was replaced before KEEP_HOURS. A day less,
+        so that nothing goes while it is read."""
+        if self.is_local:
+            log = Path(self.path(name), "_delta_log", f"{since + 1:020d}.json")
+            lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+            instants = [json.loads(line)["commitInfo"].get("timestamp", 0) / 1000 for line in lines if '"commitInfo"' in line]
+        else:
+            history = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(name)}").where(F.col("version") == since + 1)
+            instants = [r["timestamp"].timestamp() for r in history.select("timestamp").collect()]
+        oldest = (now or dt.datetime.now(dt.UTC)) - dt.timedelta(hours=KEEP_HOURS - 24)
+        return bool(instants) and instants[0] > oldest.timestamp()
 
     def feed(self, name: str, since: int) -> DataFrame:
         """Every row that commits after version `since` inserted, changed or deleted, before and after."""

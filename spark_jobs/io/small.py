@@ -20,6 +20,8 @@ from conf.tables import Table, table
 
 Result = TypeVar("Result")
 TRIES = 20
+# what a table replaced stays readable so long: by who opened it before, and by who asks what changed since
+KEEP_HOURS = 168
 ARROW_TYPES = {
     "string": pa.string(),
     "date": pa.date32(),

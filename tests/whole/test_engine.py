@@ -14,6 +14,7 @@ from spark_jobs.embedded.maintain import maintain
 from spark_jobs.errors import GateError
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.small import open_table, query, read_arrow
+from spark_jobs.job import jobs
 from spark_jobs.ops import replay
 from spark_jobs.run import Runner
 from tests.whole import worlds
@@ -127,10 +128,11 @@ def test_late_events_are_built_on_all_their_days_though_runs_fail_or_look_elsewh
     assert [o.table for o in (*once_more, *everything) if o.wrote] == []
 
 
-def test_two_people_who_turn_out_to_be_one_take_their_sessions_along_and_nobody_elses(copied):
+def test_two_people_who_turn_out_to_be_one_take_their_sessions_along_and_nobody_elses(copied, monkeypatch):
     lake, home = copied
     derived = ("identity", "journeys")
     worlds.run(lake, home, derived, worlds.Range(worlds.LAST, worlds.LAST), changed=True)
+    seen = {name: lake.version(name) for name in ("silver.events", "identity.person_map")}
     before = {r["session_id"]: r["person_id"] for r in lake.read("journeys.sessions").collect()}
     arrival = worlds.deliver_bridge(home)
     with worlds.home_at(home):
@@ -143,6 +145,14 @@ def test_two_people_who_turn_out_to_be_one_take_their_sessions_along_and_nobody_
     assert moved and {before[s] for s in moved} | {after[s] for s in moved} <= ids
     everything = worlds.run(lake, home, derived, worlds.Range(worlds.FIRST, arrival), force=True)
     assert [o.table for o in everything if o.wrote] == []
+
+    runner, job = Runner(lake, "test"), jobs()["journeys.sessions"]
+    days, keys = runner._touched(job, None, seen)
+    assert keys and set(days) < set(worlds.Range(worlds.FIRST - dt.timedelta(days=3), arrival).days())
+    # where maintenance removed what changed, every day is built again
+    monkeypatch.setattr(Lake, "remembers", lambda *_: False)
+    days, keys = runner._touched(job, None, seen)
+    assert keys is None and set(worlds.Range(worlds.FIRST, worlds.LAST).days()) <= days
 
 
 def test_a_report_restated_for_a_past_day_is_conformed_by_a_later_days_run(built, copied):

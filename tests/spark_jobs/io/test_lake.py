@@ -108,6 +108,16 @@ def test_what_changed_is_net_of_what_was_written_again_as_it_was(lake, monkeypat
     assert (lake.changed_days("silver.visits", since, "b"), lake.changed_days("silver.visits", since, "c")) == ([JAN_1], [])
 
 
+def test_what_maintenance_may_have_removed_is_not_remembered(lake):
+    publish(lake, [("a", 1, JAN_1, 5, "x")], contract())
+    since = lake.version("silver.visits")
+    publish(lake, [("a", 1, JAN_1, 6, "x")], contract(), generation=2)
+    now = dt.datetime.now(dt.UTC)
+    assert [lake.remembers("silver.visits", since, now + dt.timedelta(days=days)) for days in (0, 5, 7)] == [True, True, False]
+    Path(lake.path("silver.visits"), "_delta_log", f"{since + 1:020d}.json").unlink()
+    assert not lake.remembers("silver.visits", since, now)
+
+
 def test_merge_inserts_updates_and_counts_what_was_there(lake):
     merging = contract("merge")
     publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_1, 6, "x")], merging)
