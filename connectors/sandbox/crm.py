@@ -10,7 +10,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from connectors.sandbox import effects, pools, site
 from connectors.sandbox.chance import DAY, HOUR, Flags, Ints, below, happens, mixed, stream
-from connectors.sandbox.drops import by_day
+from connectors.sandbox.drops import by_day, of_parts
 from connectors.sandbox.people import HAS_PHONE
 from connectors.sandbox.site import Texts
 from connectors.sandbox.text import amounts, hexadecimal, instants, joined, numbers, taken, taken_where
@@ -72,25 +72,27 @@ def choices(world: World) -> tuple[Ints, Ints, Flags, Ints, Ints]:
 def write_consents(texts: Texts, folder: Path) -> int:
     """What each contact allows, per purpose, when created; and what they took back, when they did."""
     person, purpose, granted, at, evidence = choices(texts.world)
-    rows = joined(
-        '{"email":"', taken(texts.email, person), '","crm_id":"c-', numbers(person, 6), '","purpose":"', taken(PURPOSES, purpose),
-        '","granted":', taken(("false", "true"), granted.astype(np.int64)),
-        ',"evidence":"', taken(("sign_up_form", "preference_centre"), evidence), '","updated_at":"', instants(at), '"}',
-    )  # fmt: skip
-    return by_day(texts.world, folder, ".jsonl", rows, at)
+
+    def written(places: Ints) -> pa.Array:
+        who = person[places]
+        return joined(
+            '{"email":"', taken(texts.email, who), '","crm_id":"c-', numbers(who, 6), '","purpose":"', taken(PURPOSES, purpose[places]),
+            '","granted":', taken(("false", "true"), granted[places].astype(np.int64)),
+            ',"evidence":"', taken(("sign_up_form", "preference_centre"), evidence[places]), '","updated_at":"', instants(at[places]), '"}',
+        )  # fmt: skip
+
+    return by_day(texts.world, folder, ".jsonl", written, at)
 
 
 def write_contact_events(texts: Texts, folder: Path) -> int:
     """Texts, notes, mailings and ads shown; leads and deals; tickets, reviews and surveys; wishes to be forgotten. One line each."""
     parts = [*_exposures(texts), *_clicks(texts), *_sales(texts), *_after_orders(texts), *_erasures(texts)]
     at = np.concatenate([when for _, when in parts])
-    rows = pa.concat_arrays([rows for rows, _ in parts])
-    inside = (at >= texts.world.start) & (at < texts.world.end)
-    return by_day(texts.world, folder, ".jsonl", rows.filter(pa.array(inside)), at[inside])
+    return by_day(texts.world, folder, ".jsonl", of_parts([rows for rows, _ in parts]), at)
 
 
 def _rows(texts: Texts, number: int, kind: str, event: str, at: Ints, *identity: Any, more: Any = "") -> tuple[pa.Array, Ints]:
-    """The lines of one kind of event. identity: member name, column, member name, column …; more: further members, each after a comma."""
+    """The lines of one kind of event, as far as the world's days go, and their instants. identity: member name, column, member name, column …; more: further members, each after a comma."""
     names, columns = identity[::2], identity[1::2]
     members: list[Any] = []
     for name, column in zip(names, columns, strict=True):
@@ -100,7 +102,8 @@ def _rows(texts: Texts, number: int, kind: str, event: str, at: Ints, *identity:
         '{"id":"k-', hexadecimal(ids), f'","type":"{kind}","event":"{event}","event_at":"', instants(at), '","received_at":"',
         instants(at + 500 + below(3_000, ids)), '"', *members, more, "}",
     )  # fmt: skip
-    return row, at
+    inside = (at >= texts.world.start) & (at < texts.world.end)
+    return row.filter(pa.array(inside)), at[inside]
 
 
 def _crm_id(person: Ints) -> pa.Array:

@@ -215,19 +215,23 @@ def write_email_events(texts: Texts, folder: Path) -> int:
     letters = site.newsletters(world)
     link = [f',"url":"{pools.SITE}/?utm_source=newsletter&utm_medium=email&utm_campaign={name}&utm_id={i}"' for i, name in letters]
     agents = [*pools.AGENTS, pools.PROXY_AGENT, pools.SCANNER_AGENT]
-    own = below(len(pools.AGENTS), world.seed, 63, seen.person)
-    agent = np.select([seen.actor == PROXY, seen.actor == SCANNER], [len(pools.AGENTS), len(pools.AGENTS) + 1], default=own)
-    has_agent = seen.kind >= OPENED
-    rows = joined(
-        '{"id":"m-', hexadecimal(seen.id), '","event":"', taken(MAIL_EVENTS, seen.kind),
-        '","event_at":"', instants(seen.at), '","received_at":"', instants(seen.at + 1_000 + (seen.person * 37 + seen.kind * 11) % 3_000),
-        '","email":"', taken(texts.email, seen.person), '","crm_id":"c-', numbers(seen.person, 6),
-        '","campaign_id":"', taken([i for i, _ in letters], seen.week), '","campaign_name":"', taken([n for _, n in letters], seen.week), '"',
-        taken([*link, ""], np.where(seen.kind == CLICKED, seen.week, len(link))),
-        taken(("", ',"user_agent":"'), has_agent.astype(np.int64)), taken_where(has_agent, pa.array(agents), agent),
-        taken(("", '"'), has_agent.astype(np.int64)), "}",
-    )  # fmt: skip
-    return by_day(world, folder, ".jsonl", rows, seen.at, extra=lambda place: broken_mails(world, place))
+
+    def written(places: Ints) -> pa.Array:
+        kind, person, week, at, actor = (field[places] for field in (seen.kind, seen.person, seen.week, seen.at, seen.actor))
+        own = below(len(pools.AGENTS), world.seed, 63, person)
+        agent = np.select([actor == PROXY, actor == SCANNER], [len(pools.AGENTS), len(pools.AGENTS) + 1], default=own)
+        has_agent = kind >= OPENED
+        return joined(
+            '{"id":"m-', hexadecimal(seen.id[places]), '","event":"', taken(MAIL_EVENTS, kind),
+            '","event_at":"', instants(at), '","received_at":"', instants(at + 1_000 + (person * 37 + kind * 11) % 3_000),
+            '","email":"', taken(texts.email, person), '","crm_id":"c-', numbers(person, 6),
+            '","campaign_id":"', taken([i for i, _ in letters], week), '","campaign_name":"', taken([n for _, n in letters], week), '"',
+            taken([*link, ""], np.where(kind == CLICKED, week, len(link))),
+            taken(("", ',"user_agent":"'), has_agent.astype(np.int64)), taken_where(has_agent, pa.array(agents), agent),
+            taken(("", '"'), has_agent.astype(np.int64)), "}",
+        )  # fmt: skip
+
+    return by_day(world, folder, ".jsonl", written, seen.at, extra=lambda place: broken_mails(world, place))
 
 
 def broken_mails(world: World, place: int) -> list[bytes]:
