@@ -39,7 +39,8 @@ class Job:
     # how many days after a changed day of an @all input own rows may depend on it
     reach_days: int = 0
     rules: str | None = None
-    # input argument -> key column: rows of the own table that share a changed row's key are built again, whatever their day
+    # input argument -> key column: rows of the own table that share a changed row's key are built again, whatever their day; a person_id
+    # that the input lacks is that of its identifier_key
     restates: Mapping[str, str] = field(default_factory=dict)
     # the same, for rows of the input that are gone as they were: new ones alone change none of the own rows
     reassigns: Mapping[str, str] = field(default_factory=dict)

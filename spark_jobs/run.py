@@ -23,6 +23,7 @@ from pyspark.sql import Column, DataFrame, functions as F
 from conf.settings import CONF, REPOSITORY, mapping, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError
+from spark_jobs.functions.people import current_people
 from spark_jobs.functions.plans import FEW_KEYS, materialised
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, candidates
@@ -229,7 +230,7 @@ class Runner:
             if not self.lake.remembers(name, since):
                 found = self._every_day(job, name)
             elif column := job.restates.get(arg) or job.reassigns.get(arg):
-                changed = self.lake.changed(name, since, F.col(column), source=scope, only_lost=arg in job.reassigns)
+                changed = self._changed_values(name, since, column, scope, only_lost=arg in job.reassigns)
                 own = self.lake.read(job.table, self.lake.bounds(contract, scope, None)).join(changed, on=column, how="left_semi")
                 whose = own.select(job.key).distinct() if job.key else None
                 found = {r[0] for r in own.select(date).distinct().collect()}
@@ -244,6 +245,14 @@ class Runner:
                 touched |= found
                 keys = None if keys is None or whose is None else [*keys, whose]
         return touched, keys
+
+    def _changed_values(self, name: str, since: int, column: str, source: str | None, only_lost: bool) -> DataFrame:
+        """Distinct values of the column on the input's changed rows; whose they are by the person map where the input knows identifiers alone."""
+        if column in table(name).column_names:
+            return self.lake.changed(name, since, F.col(column), source=source, only_lost=only_lost)
+        identifiers = self.lake.changed(name, since, F.col("identifier_key"), source=source, only_lost=only_lost)
+        people = current_people(self.lake.read("identity.person_map"))
+        return people.join(identifiers, on="identifier_key", how="left_semi").select(column).distinct()
 
     def _every_day(self, job: Job, *inputs: str) -> set[dt.date]:
         """From the first day of the job's rows, or of the dated inputs', to the last."""

@@ -159,7 +159,8 @@ JOB = Job(
     },
     transform=collect_touchpoints,
     rules="journeys",
-    reassigns={"person_map": "person_id"},
+    # who gains an identifier gains what it answered, so not only who loses one
+    restates={"consents": "person_id", "person_map": "person_id"},
     key="touchpoint_id",
     key_of={"sessions": lambda _: id_of_visit(), "events": lambda _: id_of_contact()},
     # an ad account's day may reach into the UTC day before it and after it

@@ -155,6 +155,25 @@ def test_two_people_who_turn_out_to_be_one_take_their_sessions_along_and_nobody_
     assert keys is None and set(worlds.Range(worlds.FIRST, worlds.LAST).days()) <= days
 
 
+def test_consent_that_was_taken_back_long_ago_reaches_the_touches_of_these_people_alone(copied):
+    lake, home = copied
+    worlds.run(lake, home, ("identity", "journeys"), worlds.Range(worlds.LAST, worlds.LAST), changed=True)
+    before = {r["touchpoint_id"]: (r["person_id"], r["has_consent"]) for r in lake.read("journeys.touchpoints").collect()}
+    arrival = worlds.deliver_refusals(home, 300)
+    with worlds.home_at(home):
+        load_source(lake, "sandbox_marketing", "test")
+    worlds.run(lake, home, ("silver.consents",), worlds.Range(arrival, arrival), source="sandbox_marketing")
+    done = worlds.run(lake, home, ("journeys.touchpoints",), worlds.Range(arrival, arrival), changed=True)
+    assert [o.wrote for o in done] == [False, True]
+    after = {r["touchpoint_id"]: (r["person_id"], r["has_consent"]) for r in lake.read("journeys.touchpoints").collect()}
+    feed = lake.feed("journeys.touchpoints", lake.version("journeys.touchpoints") - 1).collect()
+    assert before.keys() == after.keys()
+    changed = {i for i in before if before[i] != after[i]}
+    assert changed == {r["touchpoint_id"] for r in feed} and all(before[i][1] and not after[i][1] for i in changed)
+    everything = worlds.run(lake, home, ("journeys.touchpoints",), worlds.Range(worlds.FIRST, arrival), force=True)
+    assert [o.table for o in everything if o.wrote] == []
+
+
 def test_a_report_restated_for_a_past_day_is_conformed_by_a_later_days_run(built, copied):
     lake, home = copied
     for path in (home / "landing").rglob("manifest.json"):

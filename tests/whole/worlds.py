@@ -105,6 +105,18 @@ def deliver(home: Path, late: list[str]) -> dt.date:
     return arrival
 
 
+def deliver_refusals(home: Path, most: int) -> dt.date:
+    """On the day after the world's last one it is told that contacts refused marketing on its second day; returns that day."""
+    arrival, refused = LAST + dt.timedelta(days=1), f"{FIRST + dt.timedelta(days=1)}T00:00:00.000Z"
+    folder = home / "drops/sandbox_marketing/consents"
+    said = [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
+    asked = [one for one in said if one["purpose"] == "marketing" and one["granted"]][:most]
+    lines = [json.dumps({**one, "granted": False, "updated_at": refused}) for one in asked]
+    (folder / f"{arrival}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    command(home, "connectors", "pull", "sandbox_marketing", "--from", str(arrival), "--to", str(arrival))
+    return arrival
+
+
 def deliver_late(home: Path, days: list[dt.date]) -> dt.date:
     """An event of each of the days arrives on the day after the world's last one; returns that day."""
     lines = site_events(home)
