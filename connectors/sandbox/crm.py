@@ -92,7 +92,10 @@ def write_contact_events(texts: Texts, folder: Path) -> int:
 
 
 def _rows(texts: Texts, number: int, kind: str, event: str, at: Ints, *identity: Any, more: Any = "") -> tuple[pa.Array, Ints]:
-    """The lines of one kind of event, as far as the world's days go, and their instants. identity: member name, column, member name, column …; more: further members, each after a comma."""
+    """The lines of one kind of event, as far as the world's days go, and their instants.
+
+    identity: member name, column, member name, column …; more: further members, each after a comma.
+    """
     names, columns = identity[::2], identity[1::2]
     members: list[Any] = []
     for name, column in zip(names, columns, strict=True):
