@@ -44,10 +44,23 @@ AT_ONCE = 2
 
 @dataclass(frozen=True)
 class Part:
-    """What one run of a table builds: all rows of its days, or of those days the rows of some keys alone (a column named as Job.key)."""
+    """What one run of a table builds: all rows of its days, or, where it has keys (one column, named as Job.key), all rows of the days
+    `whole` and on the other days those of the keys alone."""
 
     days: Range
     keys: DataFrame | None = None
+    whole: Range | None = None
+
+    def narrows(self, rows: DataFrame, key: Column, date: str, before: int = 0, after: int = 0) -> DataFrame:
+        """The rows of the keys, and all rows of the whole days or of so many days before and after them."""
+        if self.keys is None or self.whole is None:
+            return rows
+        theirs = F.broadcast(self.keys.select(F.col(self.keys.columns[0]).alias("_key")))
+        is_whole = F.expr(self.whole.widened(before, after).where(date))
+        return rows.join(theirs, key == F.col("_key"), "left").where(is_whole | F.col("_key").isNotNull()).drop("_key")
+
+    def __str__(self) -> str:
+        return str(self.days) if self.keys is None else f"{self.whole} and changed keys of {self.days}"
 
 
 @dataclass
@@ -204,8 +217,7 @@ class Runner:
         if keys:
             few = materialised(reduce(lambda one, other: one.unionByName(other), keys).distinct())
             if few.count() <= FEW_KEYS:
-                # apart from the days asked for, which have keys enough to build all of the others' rows again
-                return [Part(days), Part(Range.of(touched), few)]
+                return [Part(Range.of(asked | touched), few, days)]
         return [Part(Range.of(asked | touched))]
 
     def _touched(self, job: Job, source: str | None, versions: Mapping[str, int]) -> tuple[set[dt.date], list[DataFrame] | None]:
@@ -232,13 +244,15 @@ class Runner:
             elif column := job.restates.get(arg) or job.reassigns.get(arg):
                 changed = self._changed_values(name, since, column, scope, only_lost=arg in job.reassigns)
                 own = self.lake.read(job.table, self.lake.bounds(contract, scope, None)).join(changed, on=column, how="left_semi")
-                whose = own.select(job.key).distinct() if job.key else None
-                found = {r[0] for r in own.select(date).distinct().collect()}
-            elif table(name).write.date:
-                for day in self.lake.changed_days(name, since, scope):
-                    found |= {day + dt.timedelta(days=i) for i in range(-job.lookahead_days, max(job.lookback_days, job.reach_days) + 1)}
+                found, whose = _days_and_keys(own.select(date, *([job.key] if job.key else [])).distinct())
+            elif input_date := table(name).write.date:
                 if arg in job.key_of:
-                    whose = self.lake.changed(name, since, job.key_of[arg](rules(job.rules or "")).alias(job.key), source=scope)
+                    key = job.key_of[arg](rules(job.rules or "")).alias(job.key or "")
+                    seen, whose = _days_and_keys(self.lake.changed(name, since, F.col(input_date), key, source=scope))
+                else:
+                    seen = set(self.lake.changed_days(name, since, scope))
+                steps = range(-job.lookahead_days, max(job.lookback_days, job.reach_days) + 1)
+                found = {day + dt.timedelta(days=i) for day in seen for i in steps}
             elif self.lake.lost_rows_since(name, since):
                 found = self._every_day(job)
             if found:
@@ -302,7 +316,7 @@ class Runner:
         asked = [
             job.table,
             source,
-            str(days) if part.keys is None else f"{days}, changed keys",
+            str(part),
             outcome.input_versions,
             code_hash(),
             self.platform.reporting_currency,
@@ -317,10 +331,9 @@ class Runner:
         values = {"from_date": days.first, "to_date": days.last, "source": source, "platform": self.platform, "run_id": fence.run_id}
         if job.rules:
             values["rules"] = rules(job.rules)
-        if part.keys is not None:
-            for arg, key_of in job.key_of.items():
-                is_theirs = key_of(rules(job.rules or "")) == part.keys[job.key]
-                inputs[arg] = inputs[arg].join(F.broadcast(part.keys), is_theirs, "left_semi")
+        for arg, key_of in job.key_of.items():
+            date = table(job.inputs[arg]).write.date or ""
+            inputs[arg] = part.narrows(inputs[arg], key_of(rules(job.rules or "")), date, job.lookback_days, job.lookahead_days)
         mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
         cached, records = [], None
         if mapped:
@@ -358,6 +371,10 @@ class Runner:
         if absent:
             raise ThroughlineError(f"{contract.name}: the job's result has no columns {absent} that conf/tables declares")
         own = set(contract.column_names)
+
+        def narrow(rows: DataFrame) -> DataFrame:
+            return part.narrows(rows, F.col(job.key or "*"), contract.write.date or "")
+
         if mapped:
             kept = [c for c in (*PROVENANCE, *CARRIED, "_restated", "_drift") if c in result.columns and c not in own]
             batch = result.select(*typed, *kept)
@@ -365,7 +382,7 @@ class Runner:
             batch = result.select(*typed)
             if contract.write.mode == "replace" and contract.write.date:
                 bound = self.lake.bounds(contract, source, part.days)
-                batch = batch.where(bound or "true")
+                batch = narrow(batch.where(bound or "true"))
         judged = gate.judge(batch, contract, bool(mapped), self.platform.accept_late_days)
         try:
             self.recorder.add_changes(changes_in(judged.rows, fence.run_id))
@@ -393,7 +410,7 @@ class Runner:
                 store_identifiers(
                     self.lake, inputs[mapped].where("_reason is null"), replace(fence, claim=f"vault.identifiers/{fence.claim}")
                 )
-            done = self.lake.publish(good, used + judged.counts["restated"], contract, source, part.days, fence, part.keys)
+            done = self.lake.publish(good, used + judged.counts["restated"], contract, source, part.days, fence, narrow if part.keys is not None else None)
             outcome.duplicates += done.outranked
             outcome.rows_used -= done.outranked if mapped else 0
             if mapped:
@@ -497,6 +514,13 @@ def in_waves(plan: Sequence[Item], named: Callable[[Item], tuple[str, Sequence[s
             for future in done:
                 del running[future]
                 future.result()
+
+
+def _days_and_keys(rows: DataFrame) -> tuple[set[dt.date], DataFrame | None]:
+    """The days (first column) of changed rows, and, where there is a second column, its values."""
+    pairs = materialised(rows) if len(rows.columns) > 1 else rows
+    days = {r[0] for r in pairs.select(rows.columns[0]).distinct().collect() if r[0] is not None}
+    return days, pairs.select(rows.columns[1]) if len(rows.columns) > 1 else None
 
 
 def _sums(contract: Table) -> list[Column]:

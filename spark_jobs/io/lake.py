@@ -178,12 +178,12 @@ class Lake:
         source: str | None,
         days: Range | None,
         fence: Fence,
-        among: DataFrame | None = None,
+        among: Callable[[DataFrame], DataFrame] | None = None,
     ) -> Published:
         """The batch into its table, in one commit or in none.
 
         batch: exactly the contract's columns, unique keys, cached; rows: their number; days: those that it replaces, None = all;
-        among: of those days only the stored rows that share a value of its one column with it.
+        among: of those days the stored rows that this leaves alone are replaced.
         """
         is_new = self.create(contract)
         if not is_new:
@@ -251,10 +251,12 @@ class Lake:
         judged = joined.withColumn("_fate", fate).drop("_hash", "_stored_hash", "_stored_rank")
         return self._settle(judged, contract, self.bounds(contract, source, days, "t."), fence)
 
-    def _repair(self, batch: DataFrame, contract: Table, source: str | None, days: Range | None, among: DataFrame, fence: Fence) -> Published:
-        """Of the stored rows that are `among`: those that the batch holds otherwise are changed, those that it lacks are deleted."""
+    def _repair(
+        self, batch: DataFrame, contract: Table, source: str | None, days: Range | None, among: Callable[[DataFrame], DataFrame], fence: Fence
+    ) -> Published:
+        """Of the stored rows that `among` leaves: those that the batch holds otherwise are changed, those that it lacks are deleted."""
         keys = list(contract.keys)
-        stored = self.rows(contract, self.bounds(contract, source, days)).join(F.broadcast(among), on=among.columns, how="left_semi")
+        stored = among(self.rows(contract, self.bounds(contract, source, days)))
         stored = stored.select(*keys, row_hash(contract).alias("_stored_hash"))
         joined = batch.withColumn("_hash", row_hash(contract)).join(stored, on=keys, how="full")
         fate = F.when(F.col("_stored_hash").isNull(), "insert").when(F.col("_hash").isNull(), "delete")

@@ -29,9 +29,10 @@ def local_confs() -> dict[str, str]:
 
 
 def is_small(lake: str) -> bool:
-    """Whether the Parquet files of a lake on this machine are so few that compiling for them costs more than it saves; an empty lake may
-    be about to get many."""
-    return 0 < sum(path.stat().st_size for path in Path(lake).rglob("*.parquet")) < SMALL_BYTES
+    """Whether a lake on this machine holds so few rows that compiling for them costs more than it saves; a lake without any may be about to
+    get many: what a run notes in ops before it looks for a session, a claim, is none of them."""
+    rows = (path for path in Path(lake).rglob("*.parquet") if path.relative_to(lake).parts[0] != "ops")
+    return 0 < sum(path.stat().st_size for path in rows) < SMALL_BYTES
 
 
 def get_session(app: str = "throughline", small: bool = False) -> SparkSession:

@@ -1,10 +1,13 @@
-"""Tables built at once: each after what it reads, none after an error."""
+"""Tables built at once, each after what it reads, none after an error; and what a part of a table's rows is."""
 
+import datetime as dt
 import threading
 
 import pytest
+from pyspark.sql import functions as F
 
-from spark_jobs.run import AT_ONCE, in_waves
+from spark_jobs.io.ranges import Range
+from spark_jobs.run import AT_ONCE, Part, in_waves
 
 READS = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c"), "e": ()}
 
@@ -50,3 +53,18 @@ def test_after_an_error_what_runs_ends_and_nothing_new_begins():
     with pytest.raises(ValueError, match="no a"):
         in_waves(["a", "e", "b"], named, build)
     assert (sorted(begun), ended) == (["a", "e"], ["e"])
+
+
+def test_a_part_is_all_of_the_days_asked_for_and_some_keys_of_the_others(spark):
+    days = [dt.date(2026, 1, day) for day in range(1, 8)]
+    rows = spark.createDataFrame([(key, day) for day in days for key in ("k1", "k2", None)], "key STRING, day DATE")
+    keys = spark.createDataFrame([("k2",)], "client_key STRING")
+    part = Part(Range.of([days[0], days[5]]), keys, Range(days[5], days[5]))
+
+    def kept(*around):
+        return sorted((r["day"].day, r["key"] or "") for r in part.narrows(rows, F.col("key"), "day", *around).collect())
+
+    theirs = [(day.day, "k2") for day in days]
+    assert kept() == sorted([*theirs, (6, ""), (6, "k1")])
+    assert kept(2, 1) == sorted([*theirs, *((day, key) for day in (4, 5, 6, 7) for key in ("", "k1"))])
+    assert Part(part.days).narrows(rows, F.col("key"), "day") is rows

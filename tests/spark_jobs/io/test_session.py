@@ -5,6 +5,9 @@ from spark_jobs.io import session
 
 def test_a_lake_is_small_while_it_holds_little_and_not_when_it_is_empty(tmp_path, monkeypatch):
     monkeypatch.setattr(session, "SMALL_BYTES", 10)
+    # the claim of the very run that asks
+    (tmp_path / "ops" / "claims").mkdir(parents=True)
+    (tmp_path / "ops" / "claims" / "part.parquet").write_bytes(b"1234")
     assert not session.is_small(str(tmp_path))
     (tmp_path / "gold").mkdir()
     (tmp_path / "gold" / "part.parquet").write_bytes(b"123456")
