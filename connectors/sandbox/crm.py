@@ -173,7 +173,7 @@ def _sales(texts: Texts) -> list[tuple[pa.Array, Ints]]:
 
 
 def _after_orders(texts: Texts) -> list[tuple[pa.Array, Ints]]:
-    """Tickets soon after some orders, closed days later; reviews of what was bought; surveys."""
+    """Tickets soon after some orders, closed days later; reviews of what was bought, kinder where it is to the buyer's taste; surveys."""
     world, orders = texts.world, texts.world.orders
     random = stream(world.seed, "after orders")
     draw, wait = random.random((3, len(orders))), random.integers(HOUR, 6 * DAY, (3, len(orders)))
@@ -183,15 +183,20 @@ def _after_orders(texts: Texts) -> list[tuple[pa.Array, Ints]]:
     def about(order: Ints) -> Any:
         return joined(',"order_id":"', taken(texts.order_id, order), '"')
 
-    rating = joined(',"properties":{"rating":', numbers(1 + below(9, world.seed, 73, reviewed) // 2), "}")
-    product = joined(',"product_id":"', taken(site.product_ids(), orders.line_product[first_line[reviewed]]), '"')
+    bought = orders.line_product[first_line[reviewed]]
+    is_liked = site.category_of(bought) == world.people.taste[orders.person[reviewed]]
+    stars = np.minimum(1 + below(9, world.seed, 73, reviewed) // 2 + is_liked, 5)
+    opening = taken(pools.OPENINGS, 2 * (stars - 1) + below(2, world.seed, 75, reviewed))
+    remark = taken(pools.REMARKS, below(len(pools.REMARKS), world.seed, 76, reviewed))
+    review = joined(',"properties":{"rating":', numbers(stars), ',"text":"', opening, "; ", remark, '."}')
+    product = joined(',"product_id":"', taken(site.product_ids(), bought), '"')
     score = joined(',"properties":{"score":', taken([str(s) for s in SCORES], below(len(SCORES), world.seed, 74, surveyed)), "}")
     topics = joined(',"properties":{"topic":"', taken(("delivery", "damage", "invoice", "question"), asked % 4), '"}')
     at = orders.ordered_at + wait
     drafts = (
         (14, "ticket_opened", asked, at[0][asked], joined(about(asked), topics)),
         (15, "ticket_closed", asked, at[0][asked] + 2 * DAY, joined(about(asked), topics)),
-        (16, "review_submitted", reviewed, at[1][reviewed] + 5 * DAY, joined(about(reviewed), product, rating)),
+        (16, "review_submitted", reviewed, at[1][reviewed] + 5 * DAY, joined(about(reviewed), product, review)),
         (17, "survey_answered", surveyed, at[2][surveyed] + 3 * DAY, joined(about(surveyed), score)),
     )
     return [_rows(texts, n, "crm", event, when, "email", taken(texts.order_email, who), more=more) for n, event, who, when, more in drafts]

@@ -18,6 +18,12 @@ NOUNS = (
 )  # fmt: skip
 PRODUCTS = len(MATERIALS) * len(NOUNS)
 PHRASES = ("made by hand in small batches", "finished with plant oils", "a gift that lasts", "for every day", "cast from a mould of 1920")
+# what a review says: two openings per number of stars, from one to five, and what comes after either
+OPENINGS = (
+    "Broken after a week", "Not what the picture shows", "Thinner than I hoped", "Came late and scratched", "It does what it should",
+    "Fair for the price", "Lovely to look at", "Better than I thought", "My favourite thing in the house", "I would buy it again tomorrow",
+)  # fmt: skip
+REMARKS = ("the parcel was well packed", "it was meant as a gift", "the colour is darker than shown", "delivery took four days", "the size is right")
 SEARCHES = ("gift", "gift for her", "birthday", "large", "handmade", "sale", "blue")
 FIRST_NAMES = (
     "Ada", "Ben", "Cara", "Dev", "Elin", "Femi", "Grace", "Hugo", "Isla", "Jon", "Kira", "Leo", "Mina", "Noah", "Orla", "Paul",

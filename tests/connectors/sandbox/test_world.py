@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from connectors.sandbox import files, world
+from connectors.sandbox import files, pools, world
 
 UNTIL = date(2026, 11, 20)
 
@@ -160,6 +160,13 @@ def test_the_crm_tells_of_texts_mailings_deals_tickets_reviews_and_surveys(drops
     assert {("crm", name) for name in wanted.split()} | {("ad", "ad_impressed")} <= set(kinds)
     ids = [e["id"] for e in objects(drops / "sandbox_marketing" / "contact_events")]
     assert len(ids) == len(set(ids))
+
+
+def test_a_reviews_words_are_those_of_its_stars(drops):
+    reviews = [e["properties"] for e in objects(drops / "sandbox_marketing" / "contact_events") if e["event"] == "review_submitted"]
+    assert len({r["rating"] for r in reviews} & {1, 2, 3, 4, 5}) > 2
+    openings = [r["text"].split(";")[0] for r in reviews]
+    assert [pools.OPENINGS.index(said) // 2 + 1 for said in openings] == [r["rating"] for r in reviews]
 
 
 def test_the_crm_holds_people_twice_and_rows_that_come_again_out_of_date(drops):
