@@ -46,6 +46,12 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     return frozen
 
 
+def spark_confs(*names: str) -> dict[str, str]:
+    """The settings of conf/spark/<name>.yml, later names over earlier ones: session (needed wherever a session runs), local (one small
+    machine), server, small (few rows)."""
+    return {str(k): str(v) for name in names for k, v in read_yaml(CONF / "spark" / f"{name}.yml").items()}
+
+
 def build(kind: type, values: Mapping[str, Any], where: object) -> Any:
     """values as the dataclass `kind`; unknown and missing keys are errors that print what is allowed."""
     fields = {field.name: field for field in dataclasses.fields(kind)}

@@ -199,7 +199,7 @@ class Runner:
         if not changed or not (is_dated or (job.is_mapped() and not _is_whole(job))):
             return [Part(days)]
         asked, touched = set(days.days()), set[dt.date]()
-        keys: list[DataFrame] | None = [] if job.key else None
+        keys: list[DataFrame] | None = []
         before = dt.date.min
         for until, versions in self.recorder.settled(job.table, source):
             found, found_keys = self._touched(job, source, versions)
@@ -237,6 +237,8 @@ class Runner:
             since = versions.get(name, -1)
             if self.lake.version(name) <= since:
                 continue
+            # without a session there are no columns
+            _ = self.lake.spark
             found: set[dt.date] = set()
             whose: DataFrame | None = None
             if not self.lake.remembers(name, since):

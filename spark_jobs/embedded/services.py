@@ -26,7 +26,7 @@ from typing import Any
 
 import psutil
 
-from conf.settings import CONF, REPOSITORY, home, platform, read_yaml
+from conf.settings import REPOSITORY, home, platform, spark_confs
 from spark_jobs.embedded import jars
 from spark_jobs.errors import ThroughlineError
 
@@ -202,20 +202,19 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
     """spark-submit of the JDBC server with the Connect plugin: one JVM, which is also the only writer of the local lake."""
     state = home() / "spark"
     listed = [str(jar.path) for jar in jars.locked()]
-    named = ("session", "local", "server", *(["small"] if small else []))
-    confs = {str(k): str(v) for name in named for k, v in read_yaml(CONF / "spark" / f"{name}.yml").items()}
-    confs |= {
+    chosen = spark_confs("session", "local", "server", *(["small"] if small else []))
+    chosen |= {
         "spark.connect.grpc.binding.port": str(ports["connect"]),
         "spark.hadoop.hive.server2.thrift.port": str(ports["jdbc"]),
         "spark.sql.warehouse.dir": str(state / "warehouse"),
         "spark.local.dir": str(state / "tmp"),
-        "spark.driver.extraJavaOptions": f'"-Djava.io.tmpdir={state}/tmp" -Duser.timezone=UTC {confs["spark.driver.extraJavaOptions"]}',
+        "spark.driver.extraJavaOptions": f'"-Djava.io.tmpdir={state}/tmp" -Duser.timezone=UTC {chosen["spark.driver.extraJavaOptions"]}',
     }
     command = [str(BIN / "spark-submit"), "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"]
     command += ["--master", f"local[{max(2, os.cpu_count() or 2)}]", "--name", "throughline", "--driver-memory", platform().spark_driver_memory]
     # in --jars alone, JDBC sessions do not find Delta's catalog class
     command += ["--jars", ",".join(listed), "--driver-class-path", os.pathsep.join(listed)]
-    for key, value in sorted(confs.items()):
+    for key, value in sorted(chosen.items()):
         command += ["--conf", f"{key}={value}"]
     return [*command, "spark-internal"]
 

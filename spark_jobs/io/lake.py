@@ -228,45 +228,42 @@ class Lake:
         return self._commit(batch, contract, fence, rows, unchanged, mode="overwrite", replace_where=predicate)
 
     def _merge(self, batch: DataFrame, rows: int, contract: Table, source: str | None, fence: Fence) -> Published:
+        """The batch beside the stored rows: of two with one key the better by `dedupe` stays."""
         date, keys = contract.write.date, list(contract.keys)
         span = batch.agg(F.min(date).alias("first"), F.max(date).alias("last"), F.count(F.lit(1)).alias("rows")) if date else None
         row = span.first() if span is not None else None
         if row is not None and row["rows"] == 0:
             return Published(0, 0, False)
         days = Range(row["first"], row["last"]) if row is not None else None
-        rank = [c for c in (contract.write.dedupe or {}).get("by", ()) if c in contract.column_names]
-        ranked = F.struct(*rank) if rank else F.lit(None)
-        existing = self.rows(contract, self.bounds(contract, source, days))
+        stored = self.rows(contract, self.bounds(contract, source, days))
         if rows <= FEW_KEYS:
             # before their rows are hashed: nearly all of a table is of other keys
-            existing = existing.join(F.broadcast(batch.select(*keys)), on=keys, how="left_semi")
-        existing = existing.select(*keys, row_hash(contract).alias("_stored_hash"), ranked.alias("_stored_rank"))
-        joined = batch.withColumn("_hash", row_hash(contract)).join(existing, on=keys, how="left")
-        is_new, is_same = F.col("_stored_hash").isNull(), F.col("_stored_hash") == F.col("_hash")
-        outranked = F.lit(False)
-        if rank:
-            keeps_first = (contract.write.dedupe or {})["keep"] == "first"
-            outranked = (F.col("_stored_rank") < ranked) if keeps_first else (F.col("_stored_rank") > ranked)
-        fate = F.when(is_new, "insert").when(is_same, "same").when(outranked, "outranked").otherwise("update")
-        judged = joined.withColumn("_fate", fate).drop("_hash", "_stored_hash", "_stored_rank")
-        return self._settle(judged, contract, self.bounds(contract, source, days, "t."), fence)
+            stored = stored.join(F.broadcast(batch.select(*keys)), on=keys, how="left_semi")
+        return self._settle(batch, stored, contract, self.bounds(contract, source, days, "t."), fence)
 
     def _repair(
         self, batch: DataFrame, contract: Table, source: str | None, days: Range | None, among: Callable[[DataFrame], DataFrame], fence: Fence
     ) -> Published:
         """Of the stored rows that `among` leaves: those that the batch holds otherwise are changed, those that it lacks are deleted."""
-        keys = list(contract.keys)
         stored = among(self.rows(contract, self.bounds(contract, source, days)))
-        stored = stored.select(*keys, row_hash(contract).alias("_stored_hash"))
-        joined = batch.withColumn("_hash", row_hash(contract)).join(stored, on=keys, how="full")
-        fate = F.when(F.col("_stored_hash").isNull(), "insert").when(F.col("_hash").isNull(), "delete")
-        fate = fate.when(F.col("_stored_hash") == F.col("_hash"), "same").otherwise("update")
-        judged = joined.withColumn("_fate", fate).drop("_hash", "_stored_hash")
-        return self._settle(judged, contract, self.bounds(contract, source, days, "t."), fence)
+        return self._settle(batch, stored, contract, self.bounds(contract, source, days, "t."), fence, deletes=True)
 
-    def _settle(self, judged: DataFrame, contract: Table, bound: str | None, fence: Fence) -> Published:
-        """Each row by its `_fate`: insert, update, delete; same and outranked stay as they are stored. bound: of the table as `t`."""
-        judged = judged.persist()
+    def _judged(self, batch: DataFrame, stored: DataFrame, contract: Table, deletes: bool) -> DataFrame:
+        """The batch's rows with `_fate` beside the stored ones: insert, update, same, outranked; with deletes also the keys that it lacks."""
+        keys, dedupe = list(contract.keys), contract.write.dedupe or {}
+        rank = [c for c in dedupe.get("by", ()) if c in contract.column_names]
+        ranked = F.struct(*rank) if rank else F.lit(None)
+        stored = stored.select(*keys, row_hash(contract).alias("_stored_hash"), ranked.alias("_stored_rank"))
+        joined = batch.withColumn("_hash", row_hash(contract)).join(stored, on=keys, how="full" if deletes else "left")
+        fate = F.when(F.col("_stored_hash").isNull(), "insert").when(F.col("_hash").isNull(), "delete")
+        fate = fate.when(F.col("_stored_hash") == F.col("_hash"), "same")
+        if rank:
+            fate = fate.when(F.col("_stored_rank") < ranked if dedupe["keep"] == "first" else F.col("_stored_rank") > ranked, "outranked")
+        return joined.withColumn("_fate", fate.otherwise("update")).drop("_hash", "_stored_hash", "_stored_rank")
+
+    def _settle(self, batch: DataFrame, stored: DataFrame, contract: Table, bound: str | None, fence: Fence, deletes: bool = False) -> Published:
+        """What the batch has otherwise than these stored rows, in one commit. bound: where they lie in the table `t`."""
+        judged = self._judged(batch, stored, contract, deletes).persist()
         try:
             counts = {r["_fate"]: r["count"] for r in judged.groupBy("_fate").count().collect()}
             same, outranked = counts.get("same", 0), counts.get("outranked", 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from conf.settings import CONF, platform, read_yaml
+from conf.settings import platform, spark_confs
 
 SMALL_BYTES = 100_000_000
 
@@ -16,16 +16,6 @@ SMALL_BYTES = 100_000_000
 def jars() -> list[Path]:
     """The JARs that set-up fetched beside this Python environment, sorted."""
     return sorted(Path(sys.prefix, "share", "throughline", "jars").glob("*.jar"))
-
-
-def session_confs() -> dict[str, str]:
-    """Settings every session needs wherever it runs (conf/spark/session.yml)."""
-    return {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "session.yml").items()}
-
-
-def local_confs() -> dict[str, str]:
-    """Settings of one small machine (conf/spark/local.yml), Delta's JARs included."""
-    return {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "local.yml").items()}
 
 
 def is_small(lake: str) -> bool:
@@ -44,7 +34,7 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
 
         SetAllowOversizeProtos(True)
         spark = SparkSession.builder.remote(remote).getOrCreate()
-        for key, value in session_confs().items():
+        for key, value in spark_confs("session").items():
             if not key.startswith(("spark.sql.extensions", "spark.sql.catalog")):
                 spark.conf.set(key, value)
         return spark
@@ -52,18 +42,16 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    confs = session_confs() if submitted else {**session_confs(), **local_confs()}
-    if small:
-        confs |= {str(k): str(v) for k, v in read_yaml(CONF / "spark" / "small.yml").items()}
+    chosen = spark_confs("session", *([] if submitted else ["local"]), *(["small"] if small else []))
     if not submitted:
         paths = [str(p) for p in jars()]
-        confs |= {
+        chosen |= {
             "spark.master": platform().spark_master or "local[2]",
             "spark.driver.memory": platform().spark_driver_memory,
             "spark.jars": ",".join(paths),
             "spark.driver.extraClassPath": ":".join(paths),
         }
-    for key, value in confs.items():
+    for key, value in chosen.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")

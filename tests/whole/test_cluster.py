@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.settings import CONF, REPOSITORY, read_yaml
+from conf.settings import REPOSITORY, spark_confs
 from dags.common.spark import submit_command
 from spark_jobs.io.lake import Lake
 from tests.whole import worlds
@@ -70,8 +70,7 @@ def test_one_submit_builds_the_same_tables(built, tmp_path, master, monkeypatch)
     shutil.copytree(home / "landing", own / "landing")
     shutil.copytree(home / "lake" / "bronze", own / "lake" / "bronze")
     monkeypatch.setenv("THROUGHLINE_SPARK_MASTER", master)
-    few_rows = read_yaml(CONF / "spark" / "small.yml")
-    confs = [word for key, value in few_rows.items() for word in ("--conf", f"{key}={value}")]
+    confs = [word for key, value in spark_confs("small").items() for word in ("--conf", f"{key}={value}")]
     words = [*submit_command(), "--conf", "spark.executor.memory=1g", *confs, str(REPOSITORY / "spark_jobs" / "__main__.py")]
     words += ["run", *worlds.SELECTION, "--from", str(worlds.FIRST), "--to", str(worlds.LAST)]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_"))}
