@@ -44,23 +44,33 @@ AT_ONCE = 2
 
 @dataclass(frozen=True)
 class Part:
-    """What one run of a table builds: all rows of its days, or, where it has keys (one column, named as Job.key), all rows of the days
-    `whole` and on the other days those of the keys alone."""
+    """What one run of a table builds: all rows of its days, or, where it has keys, all rows of the days `whole` and of the others those rows
+    whose key and day are named in it. keys: two columns, the day and what Job.key names."""
 
     days: Range
     keys: DataFrame | None = None
     whole: Range | None = None
 
     def narrows(self, rows: DataFrame, key: Column, date: str, before: int = 0, after: int = 0) -> DataFrame:
-        """The rows of the keys, and all rows of the whole days or of so many days before and after them."""
+        """Of the rows those of the named keys and days and all of the whole days, and of so many days before and after each."""
         if self.keys is None or self.whole is None:
             return rows
-        theirs = F.broadcast(self.keys.select(F.col(self.keys.columns[0]).alias("_key")))
+        named = around(self.keys, before, after).toDF("_day", "_key").distinct()
         is_whole = F.expr(self.whole.widened(before, after).where(date))
-        return rows.join(theirs, key == F.col("_key"), "left").where(is_whole | F.col("_key").isNotNull()).drop("_key")
+        found = rows.join(F.broadcast(named), (F.col(date) == F.col("_day")) & (key == F.col("_key")), "left")
+        return found.where(is_whole | F.col("_key").isNotNull()).drop("_day", "_key")
 
     def __str__(self) -> str:
         return str(self.days) if self.keys is None else f"{self.whole} and changed keys of {self.days}"
+
+
+def around(keys: DataFrame, before: int, after: int) -> DataFrame:
+    """Days and their keys, each with so many days before and after it."""
+    if not before and not after:
+        return keys
+    day, key = keys.columns
+    days = F.sequence(F.date_sub(day, before), F.date_add(day, after))
+    return keys.select(F.explode(days).alias(day), key)
 
 
 @dataclass
@@ -250,11 +260,11 @@ class Runner:
             elif input_date := table(name).write.date:
                 if arg in job.key_of:
                     key = job.key_of[arg](rules(job.rules or "")).alias(job.key or "")
-                    seen, whose = _days_and_keys(self.lake.changed(name, since, F.col(input_date), key, source=scope))
+                    changed = self.lake.changed(name, since, F.col(input_date).alias(date), key, source=scope).where(F.col(date).isNotNull())
+                    found, whose = _days_and_keys(around(changed, job.lookahead_days, max(job.lookback_days, job.reach_days)).distinct())
                 else:
-                    seen = set(self.lake.changed_days(name, since, scope))
-                steps = range(-job.lookahead_days, max(job.lookback_days, job.reach_days) + 1)
-                found = {day + dt.timedelta(days=i) for day in seen for i in steps}
+                    steps = range(-job.lookahead_days, max(job.lookback_days, job.reach_days) + 1)
+                    found = {day + dt.timedelta(days=i) for day in self.lake.changed_days(name, since, scope) for i in steps}
             elif self.lake.lost_rows_since(name, since):
                 found = self._every_day(job)
             if found:
@@ -519,10 +529,11 @@ def in_waves(plan: Sequence[Item], named: Callable[[Item], tuple[str, Sequence[s
 
 
 def _days_and_keys(rows: DataFrame) -> tuple[set[dt.date], DataFrame | None]:
-    """The days (first column) of changed rows, and, where there is a second column, its values."""
-    pairs = materialised(rows) if len(rows.columns) > 1 else rows
-    days = {r[0] for r in pairs.select(rows.columns[0]).distinct().collect() if r[0] is not None}
-    return days, pairs.select(rows.columns[1]) if len(rows.columns) > 1 else None
+    """The days (first column) of rows, and, where they have keys beside them, both, computed."""
+    has_keys = len(rows.columns) > 1
+    rows = materialised(rows) if has_keys else rows
+    days = {r[0] for r in rows.select(rows.columns[0]).distinct().collect() if r[0] is not None}
+    return days, rows if has_keys else None
 
 
 def _sums(contract: Table) -> list[Column]:

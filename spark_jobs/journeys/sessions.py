@@ -16,7 +16,7 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window as W, functions as F
 
-from spark_jobs.functions.people import base_namespace, current_people, namespace_rank
+from spark_jobs.functions.people import base_namespace, current_people, least_of, namespace_rank
 from spark_jobs.job import Job
 
 CLIENT = ("source", "client_key", "is_agent_bot")
@@ -28,23 +28,19 @@ MICROS = 1_000_000
 
 def client_of_event(namespaces: tuple[str, ...]) -> Column:
     """The event's first identifier in the order of `namespaces`, as (position, key, namespace); null when it has none of them."""
-    positions = F.array(*(F.lit(n) for n in namespaces))
-    ranked = F.transform(
-        "identifiers",
-        lambda i: F.struct(
-            F.array_position(positions, base_namespace(i["namespace"])).alias("position"),
-            i["identifier_key"].alias("key"),
-            i["namespace"].alias("namespace"),
-        ),
-    )
-    return F.array_min(F.filter(ranked, lambda i: i["position"] > 0))
+    positions = F.create_map(*(F.lit(x) for position, name in enumerate(namespaces, start=1) for x in (name, position)))
+
+    def ranked(identifier: Column) -> Column:
+        position = F.try_element_at(positions, base_namespace(identifier["namespace"])).alias("position")
+        found = F.struct(position, identifier["identifier_key"].alias("key"), identifier["namespace"].alias("namespace"))
+        return F.when(position.isNotNull(), found)
+
+    return least_of(ranked)
 
 
 def best_identifier() -> Column:
     """The event's best-ranked identifier of all, as (rank, identifier_key, namespace)."""
-    return F.array_min(
-        F.transform("identifiers", lambda i: F.struct(namespace_rank(i["namespace"]).alias("rank"), i["identifier_key"], i["namespace"]))
-    )
+    return least_of(lambda i: F.struct(namespace_rank(i["namespace"]).alias("rank"), i["identifier_key"], i["namespace"]))
 
 
 def campaign_mark() -> Column:
@@ -150,24 +146,25 @@ def sessionize_events(events: DataFrame, person_map: DataFrame, rules: Mapping[s
     in_order = W.partitionBy(*CLIENT).orderBy("event_at", "event_id")
     runs = visits.withColumn("is_after_silence", follows_silence(rule["gap_minutes"]))
     runs = runs.withColumn("is_start", F.col("is_after_silence") | brings_new_campaign())
-    run_start = F.last(F.when(F.col("is_start"), F.struct("event_at", "event_id")), ignorenulls=True).over(in_order)
-    runs = runs.withColumn("run", run_start).withColumn("run_started_at", F.col("run.event_at")).withColumn("part", part_of_run())
+    # a client's events in order, each by its number: numbers are compared faster than times and ids
+    runs = runs.withColumn("place", F.row_number().over(in_order))
+    run_start = F.last(F.when(F.col("is_start"), F.struct("place", "event_at")), ignorenulls=True).over(in_order)
+    runs = runs.withColumns({"run": run_start["place"], "run_started_at": run_start["event_at"]}).withColumn("part", part_of_run())
     runs = runs.withColumns({"engaged_micros": engaged_micros(rule["idle_seconds"]), "is_burst": is_in_burst(rule["bots"]["most_per_minute"])})
 
     is_view = F.col("event_type").isin(*rule["view_types"])
-    position = F.struct("event_micros", "event_id")
 
     def first_known(column: str) -> Column:
-        return F.min_by(column, F.when(F.col(column).isNotNull(), position)).alias(column)
+        return F.min_by(column, F.when(F.col(column).isNotNull(), F.col("place"))).alias(column)
 
     sessions = runs.groupBy(*CLIENT, "run", "part").agg(
         F.min("event_at").alias("started_at"),
         F.max("event_at").alias("ended_at"),
         F.count(F.lit(1)).cast("int").alias("events"),
         F.count(F.when(is_view, 1)).cast("int").alias("page_views"),
-        F.min_by("page_path", F.when(is_view, position)).alias("landing_path"),
+        F.min_by("page_path", F.when(is_view, F.col("place"))).alias("landing_path"),
         F.count(F.when(F.col("event_name").isin(*rule["conversion_events"]), 1)).cast("int").alias("conversions"),
-        F.max_by("page_path", F.when(is_view, position)).alias("exit_path"),
+        F.max_by("page_path", F.when(is_view, F.col("place"))).alias("exit_path"),
         F.min(F.when(is_view, F.col("event_at"))).alias("first_view_at"),
         F.max(F.when(is_view, F.col("event_at"))).alias("last_view_at"),
         F.floor(F.sum("engaged_micros") / MICROS).cast("int").alias("engaged_seconds"),

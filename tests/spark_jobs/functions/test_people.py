@@ -2,7 +2,9 @@
 
 import datetime as dt
 
-from spark_jobs.functions.people import with_person
+from pyspark.sql import functions as F
+
+from spark_jobs.functions.people import least_of, with_person
 
 ROWS = "id INT, identifiers ARRAY<STRUCT<namespace STRING, identifier_key STRING>>"
 MAP = "identifier_key STRING, namespace STRING, person_id STRING, valid_from TIMESTAMP, valid_to TIMESTAMP"
@@ -33,3 +35,14 @@ def test_rows_without_identifiers_stay_and_are_nobody(spark):
 def test_an_undeclared_namespace_ranks_last(spark):
     found = people_of(spark, [[("s.loyalty_card", "l"), ("s.click_id", "c")]], [("l", "P1", None), ("c", "P2", None)])
     assert found == ["P2"]
+
+
+def test_the_least_of_few_identifiers_is_that_of_many(spark):
+    def said(*keys):
+        return [("n", key) for key in keys]
+
+    rows = [(0, None), (1, []), (2, said("b")), (3, said("c", "b", "x", "d")), (4, said("x", "e", "d", "c", "f", "a")), (5, said("x", "x"))]
+    events = spark.createDataFrame(rows, "id INT, identifiers ARRAY<STRUCT<namespace: STRING, identifier_key: STRING>>")
+    least = least_of(lambda i: F.when(i["identifier_key"] != "x", F.struct(i["identifier_key"].alias("key"))))
+    found = {r["id"]: r["key"] for r in events.select("id", least["key"].alias("key")).collect()}
+    assert found == {0: None, 1: None, 2: "b", 3: "b", 4: "a", 5: None}
