@@ -18,7 +18,7 @@ from conf.settings import REPOSITORY
 from tests.bench.measure import Usage
 
 FOLDER = REPOSITORY / "tests" / "bench" / "records"
-SHOWN = {"cpu_seconds": "CPU-s", "peak_mb": "peak MB", "spark_jobs": "Spark jobs", "peer_cpu_seconds": "peer CPU-s", "ratio": "ratio", "at_most": "aim", "events_per_cpu_second": "events per CPU-s"}
+SHOWN = {"cpu_seconds": "CPU-s", "peak_mb": "peak MB", "spark_jobs": "Spark jobs", "files": "files", "bytes": "bytes", "peer_cpu_seconds": "peer CPU-s", "ratio": "ratio", "at_most": "aim", "events_per_cpu_second": "events per CPU-s"}
 
 
 def row(case: str, size: int, used: Usage | None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def main() -> None:
         rows.append(row("score", size, scored))
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    Console().print(f"{people:,} people, {size:,} records\n{scored.output}", highlight=False)
+    Console().print(f"{people:,} people, {size:,} records\n{scored.output}", highlight=False, soft_wrap=True)
     keep("score", rows, ("pyspark", "delta-spark", "polars"))
 
 
