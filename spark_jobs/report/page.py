@@ -166,7 +166,8 @@ def funnel_view(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def sessions_view(connection: duckdb.DuckDBPyConnection, colours: dict[str, str]) -> dict[str, Any]:
-    """Totals, and a chart over time of the seven largest channels and the rest."""
+    """Totals, and a chart over time of the channels that have a colour of their own on this page, and the rest. Hues that no channel has are
+    given to the largest without."""
     total = records(
         connection,
         """select coalesce(sum(sessions), 0)::bigint as sessions, coalesce(sum(engaged_sessions), 0)::bigint as engaged,
@@ -177,12 +178,10 @@ def sessions_view(connection: duckdb.DuckDBPyConnection, colours: dict[str, str]
         connection, "select channel, sum(sessions)::bigint as sessions from gold_sessions_daily group by channel order by 2 desc, 1"
     )
     ranked = [r for r in ranked if r["sessions"]]
-    shown = [r["channel"] for r in ranked[: len(HUES)]]
-    used = {colours[c] for c in shown if c in colours}
-    free = [h for h in HUES if h not in used]
-    for channel in shown:
-        if colours.get(channel, REST_COLOUR) == REST_COLOUR:
-            colours[channel] = free.pop(0) if free else REST_COLOUR
+    free = [hue for hue in HUES if hue not in colours.values()]
+    plain = [r["channel"] for r in ranked if colours.get(r["channel"], REST_COLOUR) == REST_COLOUR]
+    colours |= dict(zip(plain, free))
+    shown = [r["channel"] for r in ranked if colours.get(r["channel"], REST_COLOUR) != REST_COLOUR]
     series: dict[str, dict[dt.date, float]] = {c: {} for c in shown}
     for row in records(
         connection, "select day, channel, sum(sessions)::bigint as sessions from gold_sessions_daily group by day, channel order by day"

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from conf.settings import platform
-from spark_jobs.report.page import build_report
+from spark_jobs.report.page import HUES, REST_COLOUR, build_report
 
 NOW = dt.datetime(2026, 5, 3, 12, tzinfo=dt.UTC)
 MAY_1, MAY_2 = dt.date(2026, 5, 1), dt.date(2026, 5, 2)
@@ -157,6 +157,18 @@ def test_days_without_visits_show_as_gaps_and_crawlers_apart(page, write):
     text, html = page()
     assert "4 visits by crawlers are counted apart" in text
     assert html.count("Email: 7</title>") == 2 and ">2 May</text>" in html
+
+
+def test_no_two_channels_share_a_hue_also_where_visits_rank_them_otherwise(page, write):
+    write("gold.channel_daily", [result(f"Earns {place}", str(900 - place)) for place in range(6)])
+    visits = dict(day=MAY_1, engaged_sessions=1, page_views=9, bot_sessions=0)
+    write("gold.sessions_daily", [visits | dict(channel=name, sessions=90 - place) for place, name in enumerate(("Visits A", "Visits B", "Earns 5"))])
+    _, html = page()
+    names: dict[str, set[str]] = {}
+    for hue, name in re.findall(r'background:(#[0-9a-f]{6})"></span>([\w ]*\w)', html):
+        names.setdefault(hue, set()).add(name)
+    assert [found for hue, found in names.items() if hue in HUES and len(found) > 1] == []
+    assert {"Visits A"} in names.values() and {"Earns 5"} in names.values() and "Other" in names[REST_COLOUR]
 
 
 def test_people_are_counted_and_nobody_is_named(page, write):
