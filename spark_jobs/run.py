@@ -256,15 +256,15 @@ class Runner:
             elif column := job.restates.get(arg) or job.reassigns.get(arg):
                 changed = self._changed_values(name, since, column, scope, only_lost=arg in job.reassigns)
                 own = self.lake.read(job.table, self.lake.bounds(contract, scope, None)).join(changed, on=column, how="left_semi")
-                found, whose = _days_and_keys(own.select(date, *([job.key] if job.key else [])).distinct())
+                found, whose = _days_and_keys(own.select(date, *([job.key] if job.key else [])))
             elif input_date := table(name).write.date:
+                before, after = job.lookahead_days, max(job.lookback_days, job.reach_days)
                 if arg in job.key_of:
                     key = job.key_of[arg](rules(job.rules or "")).alias(job.key or "")
                     changed = self.lake.changed(name, since, F.col(input_date).alias(date), key, source=scope).where(F.col(date).isNotNull())
-                    found, whose = _days_and_keys(around(changed, job.lookahead_days, max(job.lookback_days, job.reach_days)).distinct())
-                else:
-                    steps = range(-job.lookahead_days, max(job.lookback_days, job.reach_days) + 1)
-                    found = {day + dt.timedelta(days=i) for day in self.lake.changed_days(name, since, scope) for i in steps}
+                    found, whose = _days_and_keys(around(changed, before, after))
+                elif changed_days := self.lake.changed_days(name, since, scope):
+                    found = set(Range.of(changed_days).widened(before, after).days())
             elif self.lake.lost_rows_since(name, since):
                 found = self._every_day(job)
             if found:
@@ -529,11 +529,11 @@ def in_waves(plan: Sequence[Item], named: Callable[[Item], tuple[str, Sequence[s
 
 
 def _days_and_keys(rows: DataFrame) -> tuple[set[dt.date], DataFrame | None]:
-    """The days (first column) of rows, and, where they have keys beside them, both, computed."""
-    has_keys = len(rows.columns) > 1
-    rows = materialised(rows) if has_keys else rows
-    days = {r[0] for r in rows.select(rows.columns[0]).distinct().collect() if r[0] is not None}
-    return days, rows if has_keys else None
+    """The days (first column) of rows, and, where they have keys beside them, both, each pair once and computed."""
+    day = rows.columns[0]
+    keys = materialised(rows.distinct()) if len(rows.columns) > 1 else None
+    days = (rows if keys is None else keys).select(day).distinct().collect()
+    return {r[0] for r in days if r[0] is not None}, keys
 
 
 def _sums(contract: Table) -> list[Column]:
