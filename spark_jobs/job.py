@@ -21,6 +21,9 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame
 
+from conf.settings import rules
+from conf.tables import table
+
 # Carried by every mapped row to its end, so that a row set aside can show its origin; its bytes are in bronze.
 PROVENANCE = ("_source_file", "_source_row", "_reason")
 LAYERS = ("silver", "identity", "journeys", "attribution", "segments", "gold")
@@ -56,6 +59,15 @@ class Job:
 
     def is_mapped(self) -> bool:
         return any(i.startswith("mapped:") for i in self.inputs.values())
+
+    def reads_all(self) -> bool:
+        """Whether a mapped job reads all of its source, whatever the range."""
+        write = table(self.table).write
+        return write.mode == "replace" and write.date is None
+
+    def key_in(self, arg: str) -> Column:
+        """What `key` is on the rows of an input."""
+        return self.key_of[arg](rules(self.rules) if self.rules else {})
 
     def wants(self) -> tuple[str, ...]:
         """The plain values the transform asks for by its argument names."""

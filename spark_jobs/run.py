@@ -14,19 +14,18 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from functools import cache, reduce
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyspark.sql import Column, DataFrame, functions as F
+from pyspark.sql import DataFrame, functions as F
 
 from conf.settings import CONF, REPOSITORY, mapping, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError
-from spark_jobs.functions.people import current_people
-from spark_jobs.functions.plans import FEW_KEYS, materialised
+from spark_jobs.functions.plans import materialised
 from spark_jobs.io.lake import Fence, Lake
-from spark_jobs.io.mapped import CARRIED, bronze_name, candidates
+from spark_jobs.io.mapped import CARRIED, bronze_name, bronze_of, candidates
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import sources_in
 from spark_jobs.io.vault import store_identifiers
@@ -35,42 +34,12 @@ from spark_jobs.ops.claims import Claims
 from spark_jobs.ops.quarantine import set_aside
 from spark_jobs.ops.record import Recorder
 from spark_jobs.ops.schema_changes import changes_in
+from spark_jobs.parts import Part, parts_of
 from spark_jobs.quality import gate
 
 Item = TypeVar("Item")
 # while one table's plan is made, another one's tasks run
 AT_ONCE = 2
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one run of a table builds: all rows of its days, or, where it has keys, all rows of the days `whole` and of the others those rows
-    whose key and day are named in it. keys: two columns, the day and what Job.key names."""
-
-    days: Range
-    keys: DataFrame | None = None
-    whole: Range | None = None
-
-    def narrows(self, rows: DataFrame, key: Column, date: str, before: int = 0, after: int = 0) -> DataFrame:
-        """Of the rows those of the named keys and days and all of the whole days, and of so many days before and after each."""
-        if self.keys is None or self.whole is None:
-            return rows
-        named = around(self.keys, before, after).toDF("_day", "_key").distinct()
-        is_whole = F.expr(self.whole.widened(before, after).where(date))
-        found = rows.join(F.broadcast(named), (F.col(date) == F.col("_day")) & (key == F.col("_key")), "left")
-        return found.where(is_whole | F.col("_key").isNotNull()).drop("_day", "_key")
-
-    def __str__(self) -> str:
-        return str(self.days) if self.keys is None else f"{self.whole} and changed keys of {self.days}"
-
-
-def around(keys: DataFrame, before: int, after: int) -> DataFrame:
-    """Days and their keys, each with so many days before and after it."""
-    if not before and not after:
-        return keys
-    day, key = keys.columns
-    days = F.sequence(F.date_sub(day, before), F.date_add(day, after))
-    return keys.select(F.explode(days).alias(day), key)
 
 
 @dataclass
@@ -173,7 +142,7 @@ class Runner:
             job, source = item
             # what is committed while this run looks is left to the next one
             versions = self._input_versions(job, source)
-            parts = self._parts(job, source, days, changed)
+            parts = parts_of(self.lake, job, source, days, self.recorder.settled(job.table, source)) if changed else [Part(days)]
             for number, part in enumerate(parts):
                 settled = (days.last, versions) if changed and number == len(parts) - 1 else None
                 fence = replace(fences[_claim(job.table, source)], number=number)
@@ -201,106 +170,6 @@ class Runner:
         if source in sources_in(self.lake.root, job.table):
             return True
         return any(n != job.table and table(n).write.partition_by and self._has_rows(jobs()[n], source) for n in job.upstream())
-
-    def _parts(self, job: Job, source: str | None, days: Range, changed: bool) -> list[Part]:
-        """The range asked for, and with `changed` what the inputs touched since they were built last."""
-        write = table(job.table).write
-        is_dated = write.mode == "replace" and write.date is not None
-        if not changed or not (is_dated or (job.is_mapped() and not _is_whole(job))):
-            return [Part(days)]
-        asked, touched = set(days.days()), set[dt.date]()
-        keys: list[DataFrame] | None = []
-        before = dt.date.min
-        for until, versions in self.recorder.settled(job.table, source):
-            found, found_keys = self._touched(job, source, versions)
-            earlier = {day for day in found - asked if before < day <= until and day <= days.last}
-            if earlier:
-                touched |= earlier
-                keys = None if keys is None or found_keys is None else [*keys, *found_keys]
-            before = until
-        if not touched:
-            return [Part(days)]
-        if job.is_mapped():
-            # apart from the days asked for: a delivery that its gate stopped must not be diluted by another day's
-            earlier = {day for day in touched if day < days.first}
-            return [Part(days), *(Part(Range(*span)) for span in (Range.of(earlier).spans() if earlier else ()))]
-        if keys:
-            few = materialised(reduce(lambda one, other: one.unionByName(other), keys).distinct())
-            if few.count() <= FEW_KEYS:
-                return [Part(Range.of(asked | touched), few, days)]
-        return [Part(Range.of(asked | touched))]
-
-    def _touched(self, job: Job, source: str | None, versions: Mapping[str, int]) -> tuple[set[dt.date], list[DataFrame] | None]:
-        """The days of the job's rows that commits to its inputs after these versions may have changed, and the keys of these rows where
-        the job has some and all that changed says whose it is."""
-        contract = table(job.table)
-        date, scope = contract.write.date or "", source if contract.write.partition_by else None
-        touched: set[dt.date] = set()
-        keys: list[DataFrame] | None = []
-        for arg, spec in job.inputs.items():
-            if spec == "self":
-                continue
-            if spec.startswith("mapped:"):
-                touched |= self._landed_days(job, source, versions)
-                continue
-            name = spec.split("@")[0]
-            since = versions.get(name, -1)
-            if self.lake.version(name) <= since:
-                continue
-            # without a session there are no columns
-            _ = self.lake.spark
-            found: set[dt.date] = set()
-            whose: DataFrame | None = None
-            if not self.lake.remembers(name, since):
-                found = self._every_day(job, name)
-            elif column := job.restates.get(arg) or job.reassigns.get(arg):
-                changed = self._changed_values(name, since, column, scope, only_lost=arg in job.reassigns)
-                own = self.lake.read(job.table, self.lake.bounds(contract, scope, None)).join(changed, on=column, how="left_semi")
-                found, whose = _days_and_keys(own.select(date, *([job.key] if job.key else [])))
-            elif input_date := table(name).write.date:
-                before, after = job.lookahead_days, max(job.lookback_days, job.reach_days)
-                if arg in job.key_of:
-                    key = job.key_of[arg](rules(job.rules or "")).alias(job.key or "")
-                    changed = self.lake.changed(name, since, F.col(input_date).alias(date), key, source=scope).where(F.col(date).isNotNull())
-                    found, whose = _days_and_keys(around(changed, before, after))
-                elif changed_days := self.lake.changed_days(name, since, scope):
-                    found = set(Range.of(changed_days).widened(before, after).days())
-            elif self.lake.lost_rows_since(name, since):
-                found = self._every_day(job)
-            if found:
-                touched |= found
-                keys = None if keys is None or whose is None else [*keys, whose]
-        return touched, keys
-
-    def _changed_values(self, name: str, since: int, column: str, source: str | None, only_lost: bool) -> DataFrame:
-        """Distinct values of the column on the input's changed rows; whose they are by the person map where the input knows identifiers alone."""
-        if column in table(name).column_names:
-            return self.lake.changed(name, since, F.col(column), source=source, only_lost=only_lost)
-        identifiers = self.lake.changed(name, since, F.col("identifier_key"), source=source, only_lost=only_lost)
-        people = current_people(self.lake.read("identity.person_map"))
-        return people.join(identifiers, on="identifier_key", how="left_semi").select(column).distinct()
-
-    def _every_day(self, job: Job, *inputs: str) -> set[dt.date]:
-        """From the first day of the job's rows, or of the dated inputs', to the last."""
-        days: list[dt.date] = []
-        for name in (job.table, *inputs):
-            if date := table(name).write.date:
-                span = self.lake.read(name).agg(F.min(date), F.max(date)).first()
-                days += [day for day in span or () if day is not None]
-        return set(Range(min(days), max(days)).days()) if days else set()
-
-    def _landed_days(self, job: Job, source: str | None, versions: Mapping[str, int]) -> set[dt.date]:
-        """The days of the slices that reached the job's bronze tables after these versions."""
-        touched: set[dt.date] = set()
-        for name in _bronze_of(job, source or ""):
-            since = versions.get(name, -1)
-            if self.lake.version(name) > since:
-                # bronze only grows: its whole is what came since, and more
-                landed = self.lake.feed(name, since) if self.lake.remembers(name, since) else self.lake.spark.read.format("delta").load(self.lake.path(name))
-                slices = landed.where("_slice_from is not null").select("_slice_from", "_slice_to").distinct()
-                for first, last in ((dt.date.fromisoformat(r[0]), dt.date.fromisoformat(r[1])) for r in slices.collect()):
-                    touched |= set(Range(first, last).days())
-        return touched
 
     def _recorded(
         self, job: Job, source: str | None, part: Part, fence: Fence, settled: tuple[dt.date, Mapping[str, int]] | None = None
@@ -343,9 +212,9 @@ class Runner:
         values = {"from_date": days.first, "to_date": days.last, "source": source, "platform": self.platform, "run_id": fence.run_id}
         if job.rules:
             values["rules"] = rules(job.rules)
-        for arg, key_of in job.key_of.items():
+        for arg in job.key_of:
             date = table(job.inputs[arg]).write.date or ""
-            inputs[arg] = part.narrows(inputs[arg], key_of(rules(job.rules or "")), date, job.lookback_days, job.lookahead_days)
+            inputs[arg] = part.narrows(inputs[arg], job.key_in(arg), date, job.lookback_days, job.lookahead_days)
         mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
         cached, records = [], None
         if mapped:
@@ -355,7 +224,7 @@ class Runner:
             received = materialised(received)
             cached.append(received)
             inputs[mapped] = received.where("not _superseded").drop("_superseded")
-            given = received.groupBy("_superseded").agg(*_sums(contract)).collect()
+            given = received.groupBy("_superseded").agg(*gate.conserved(contract)).collect()
             outcome.duplicates = sum(r["rows"] for r in given if r["_superseded"])
             records = next((r.asDict() for r in given if not r["_superseded"]), None)
         try:
@@ -444,10 +313,7 @@ class Runner:
     ) -> None:
         """Counts of the inputs against the fates; raises LedgerError when rows or sums do not survive."""
         if mapped:
-            sums = _sums(contract)
-            kept = {"rows": judged.total - judged.counts["restated"]}
-            if len(sums) > 1:
-                kept = judged.rows.where("_fate <> 'restated'").agg(*sums).first().asDict()  # type: ignore[union-attr]
+            kept = judged.kept
             given = {k: v for k, v in (records or {"rows": 0}).items() if k != "_superseded"}
             if given != kept and (given["rows"] or kept["rows"]):
                 raise LedgerError(
@@ -492,7 +358,7 @@ class Runner:
     def _read(self, job: Job, spec: str, source: str | None, days: Range) -> DataFrame:
         if spec.startswith("mapped:"):
             # a table that is rebuilt whole needs its source's whole history
-            first, last = (None, None) if _is_whole(job) else (days.first, days.last)
+            first, last = (None, None) if job.reads_all() else (days.first, days.last)
             return candidates(self.lake, source or "", spec.removeprefix("mapped:"), first, last)
         name = job.table if spec == "self" else spec.split("@")[0]
         contract = table(name)
@@ -505,7 +371,7 @@ class Runner:
         versions = {name: self.lake.version(name) for name in job.upstream()}
         if job.is_mapped() and source:
             looked_up = [spec["lookup"]["stream"] for spec in mapping(source)["streams"].values() if job.table in spec["tables"] and spec.get("lookup")]
-            versions |= {name: self.lake.version(name) for name in (*_bronze_of(job, source), *(bronze_name(source, s) for s in looked_up))}
+            versions |= {name: self.lake.version(name) for name in (*bronze_of(job.table, source), *(bronze_name(source, s) for s in looked_up))}
         return versions
 
 
@@ -528,30 +394,5 @@ def in_waves(plan: Sequence[Item], named: Callable[[Item], tuple[str, Sequence[s
                 future.result()
 
 
-def _days_and_keys(rows: DataFrame) -> tuple[set[dt.date], DataFrame | None]:
-    """The days (first column) of rows, and, where they have keys beside them, both, each pair once and computed."""
-    day = rows.columns[0]
-    keys = materialised(rows.distinct()) if len(rows.columns) > 1 else None
-    days = (rows if keys is None else keys).select(day).distinct().collect()
-    return {r[0] for r in days if r[0] is not None}, keys
-
-
-def _sums(contract: Table) -> list[Column]:
-    """Aggregates that must survive a mapped table's transform: its rows, and the sums it conserves."""
-    kept = [F.sum(F.col(c).cast("decimal(38,6)")).alias(c) for c in contract.conservation if isinstance(c, str)]
-    return [F.count(F.lit(1)).alias("rows"), *kept]
-
-
 def _claim(name: str, source: str | None) -> str:
     return f"{name}/{source}" if source else name
-
-
-def _is_whole(job: Job) -> bool:
-    """Whether a mapped job reads all of its source, whatever the range."""
-    write = table(job.table).write
-    return write.mode == "replace" and write.date is None
-
-
-def _bronze_of(job: Job, source: str) -> list[str]:
-    """The bronze tables whose records the source's mapping routes to the job's table."""
-    return [bronze_name(source, stream) for stream, spec in mapping(source)["streams"].items() if job.table in spec["tables"]]

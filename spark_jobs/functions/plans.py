@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 
 # as many keys fit into every executor's memory
@@ -10,7 +11,7 @@ FEW_KEYS = 1_000_000
 
 def materialised(rows: DataFrame) -> DataFrame:
     """The rows computed once, and their plan ended: judging, comparing and writing a batch plan a dozen queries, and each would carry the
-    whole transform along. A cache would not end it. Kept by the executors (losing one fails the run, which Airflow tries again), or, where
-    spark.checkpoint.dir is set, in that folder."""
+    whole transform along. A cache would not end it. They lie on the executors' disks (losing one fails the run, which Airflow tries again),
+    or, where spark.checkpoint.dir is set, in that folder."""
     is_kept_apart = rows.sparkSession.conf.get("spark.checkpoint.dir", "")
-    return rows.checkpoint() if is_kept_apart else rows.localCheckpoint()
+    return rows.checkpoint() if is_kept_apart else rows.localCheckpoint(storageLevel=StorageLevel.DISK_ONLY)

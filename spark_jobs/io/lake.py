@@ -20,7 +20,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, functions as F
 from conf.tables import Table, table
 from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineError
 from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
-from spark_jobs.functions.plans import FEW_KEYS
+from spark_jobs.functions.plans import FEW_KEYS, materialised
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import KEEP_HOURS
 
@@ -237,8 +237,9 @@ class Lake:
         days = Range(row["first"], row["last"]) if row is not None else None
         stored = self.rows(contract, self.bounds(contract, source, days))
         if rows <= FEW_KEYS:
-            # before their rows are hashed: nearly all of a table is of other keys
-            stored = stored.join(F.broadcast(batch.select(*keys)), on=keys, how="left_semi")
+            # nearly all of a table is of other keys: the columns that are compared are read only where one of these is stored
+            met = materialised(stored.select(*keys).join(F.broadcast(batch.select(*keys)), on=keys, how="left_semi"))
+            stored = stored.join(F.broadcast(met), on=keys, how="left_semi")
         return self._settle(batch, stored, contract, self.bounds(contract, source, days, "t."), fence)
 
     def _repair(

@@ -37,6 +37,11 @@ def bronze_name(source: str, stream: str) -> str:
     return f"bronze.{source}__{stream}"
 
 
+def bronze_of(name: str, source: str) -> list[str]:
+    """The bronze tables whose records the source's mapping routes to table `name`."""
+    return [bronze_name(source, stream) for stream, spec in mapping(source)["streams"].items() if name in spec["tables"]]
+
+
 def read_bronze(lake: Lake, source: str, stream: str, first: dt.date | None, last: dt.date | None) -> DataFrame:
     """The stream's records of the slices that touch the range; records without a slice belong to every range."""
     name = bronze_name(source, stream)

@@ -24,6 +24,8 @@ from spark_jobs.functions.plans import FEW_KEYS, materialised
 FEW = 20
 # restated: a stored row that the batch changes; it is published again, but it is no input
 FATES = ("used", "quarantined", "duplicate", "late", "restated")
+# a restated row that a better copy replaces; no row of a judged batch has it
+OUTRANKED = "outranked"
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ class Judged:
     """A batch with `_fate` and `_reason` on every row, and what one pass over it counted.
 
     measures: per check id of `measured` the used rows that break it; for a check on row counts the number of used rows.
+    kept: the aggregates of `conserved` over all rows that are an input's.
     """
 
     rows: DataFrame
     counts: dict[str, int]
     reasons: dict[str, int] = field(default_factory=dict)
     measures: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -58,11 +62,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Measure:
-    """One expectation of a table's suite: how it is counted over the used rows, and between which bounds the count is right."""
+    """One expectation of a table's suite: how it is counted over the used rows, and between which bounds the count is right. count: None =
+    the copies of a key that the search for duplicates left."""
 
     check_id: str
     severity: str
-    count: Column
+    count: Column | None
     breaks: Column | None = None
     least: int | None = 0
     most: int | None = 0
@@ -78,7 +83,9 @@ def measured(contract: Table) -> list[Measure]:
         if c.unique and c.id != "one_row_per_key"
     ]
     for check_id, severity, columns in uniques:
-        found.append(Measure(check_id, severity, F.count(F.lit(1)) - F.count_distinct(F.struct(*columns))))
+        is_searched = contract.write.dedupe is not None and tuple(columns) == tuple(contract.keys)
+        # what was grouped by its key already is not grouped again
+        found.append(Measure(check_id, severity, None if is_searched else F.count(F.lit(1)) - F.count_distinct(F.struct(*columns))))
     for c in contract.checks:
         if c.rows:
             found.append(Measure(c.id, c.severity, F.count(F.lit(1)), None, c.rows.get("min"), c.rows.get("max")))
@@ -90,6 +97,12 @@ def measured(contract: Table) -> list[Measure]:
 def broken(check_id: str, severity: str, condition: Column) -> Measure:
     """No row may meet the condition."""
     return Measure(check_id, severity, F.count_if(condition), condition)
+
+
+def conserved(contract: Table) -> list[Column]:
+    """Aggregates that must survive a mapped table's transform: its rows, and the sums it conserves."""
+    sums = [F.coalesce(F.sum(F.col(c).cast("decimal(38,6)")), F.lit(0)).alias(c) for c in contract.conservation if isinstance(c, str)]
+    return [F.count(F.lit(1)).alias("rows"), *sums]
 
 
 def first_failing(contract: Table) -> Column:
@@ -119,29 +132,32 @@ def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: 
         fate = F.when(F.coalesce("_restated", F.lit(False)), "restated").otherwise(fate)
     rows = rows.withColumn("_fate", fate)
     rows = materialised(rows.withColumn("_place", F.monotonically_increasing_id()) if contract.write.dedupe else rows)
+    copies = 0
     if contract.write.dedupe:
-        rows = with_duplicates(rows, contract)
+        rows, copies = with_duplicates(rows, contract)
     suite = measured(contract)
-    counted = (
-        rows.groupBy("_fate", "_reason")
-        .agg(F.count(F.lit(1)).alias("rows"), *(m.count.alias(f"m_{i}") for i, m in enumerate(suite)))
-        .collect()
-    )
-    counts, reasons_found = dict.fromkeys(FATES, 0), {}
+    counting = {f"m_{i}": m.count for i, m in enumerate(suite) if m.count is not None}
+    counted = rows.groupBy("_fate", "_reason").agg(*conserved(contract), *(count.alias(name) for name, count in counting.items())).collect()
+    counts, reasons_found, kept = dict.fromkeys((*FATES, OUTRANKED), 0), {}, {}
     measures = {m.check_id: 0 for m in suite}
     for row in counted:
         counts[row["_fate"]] += row["rows"]
         if row["_reason"] is not None:
             reasons_found[row["_reason"]] = reasons_found.get(row["_reason"], 0) + row["rows"]
         if row["_fate"] == "used":
-            measures = {m.check_id: row[f"m_{i}"] for i, m in enumerate(suite)}
-    return Judged(rows, counts, reasons_found, measures)
+            measures = {m.check_id: row[f"m_{i}"] for i, m in enumerate(suite) if m.count is not None}
+    own = [row for row in counted if row["_fate"] not in ("restated", OUTRANKED)]
+    kept = {name: sum(row[name] for row in own) for name in ("rows", *(c for c in contract.conservation if isinstance(c, str)))}
+    left = copies - counts["duplicate"] - counts.pop(OUTRANKED)
+    measures |= {m.check_id: left for m in suite if m.count is None}
+    return Judged(rows.where(F.col("_fate") != OUTRANKED) if contract.write.dedupe else rows, counts, reasons_found, measures, kept)
 
 
-def with_duplicates(rows: DataFrame, contract: Table) -> DataFrame:
-    """Of the used rows of a key all but the one that `dedupe` keeps become duplicates. Only the keys are shuffled: rows are wide, copies few.
+def with_duplicates(rows: DataFrame, contract: Table) -> tuple[DataFrame, int]:
+    """Of the used rows of a key all but the one that `dedupe` keeps become duplicates, and how many there are. Only the keys are shuffled:
+    rows are wide, copies few.
 
-    A restated row takes part, being stored already: a copy of it is a duplicate, and where a better copy came it is left out itself.
+    A restated row takes part, being stored already: a copy of it is a duplicate, and where a better copy came it is outranked itself.
     """
     dedupe = contract.write.dedupe or {}
     is_first = dedupe["keep"] == "first"
@@ -149,15 +165,16 @@ def with_duplicates(rows: DataFrame, contract: Table) -> DataFrame:
     is_own = F.col("_fate") == ("restated" if is_first else "used")
     best = (F.min if is_first else F.max)(F.struct(*order, is_own.alias("_is_own"), "_place")).getField("_place")
     repeated = rows.where("_fate in ('used', 'restated')").groupBy(*contract.keys).agg(F.count(F.lit(1)).alias("_copies"), best.alias("_kept"))
-    repeated = materialised(repeated.where("_copies > 1").drop("_copies"))
-    copies = repeated.count()
-    if not copies:
-        return rows.drop("_place")
-    marked = rows.join(F.broadcast(repeated) if copies <= FEW_KEYS else repeated, on=list(contract.keys), how="left")
+    repeated = materialised(repeated.where("_copies > 1"))
+    keys, copies = repeated.agg(F.count(F.lit(1)), F.coalesce(F.sum(F.col("_copies") - 1), F.lit(0))).collect()[0]
+    if not keys:
+        return rows.drop("_place"), 0
+    repeated = repeated.drop("_copies")
+    marked = rows.join(F.broadcast(repeated) if keys <= FEW_KEYS else repeated, on=list(contract.keys), how="left")
     loses, fate = F.coalesce(F.col("_kept") != F.col("_place"), F.lit(False)), F.col("_fate")
-    marked = marked.where(~(loses & (fate == "restated")))
-    marked = marked.withColumn("_fate", F.when(loses & (fate == "used"), "duplicate").otherwise(fate)).drop("_place", "_kept")
-    return marked if copies <= FEW_KEYS else materialised(marked)
+    lost = F.when(loses & (fate == "used"), "duplicate").when(loses & (fate == "restated"), OUTRANKED)
+    marked = marked.withColumn("_fate", F.coalesce(lost, fate)).drop("_place", "_kept")
+    return marked if keys <= FEW_KEYS else materialised(marked), copies
 
 
 def row_level_results(judged: Judged, contract: Table, max_share: float = 1.0) -> list[CheckResult]:

@@ -111,8 +111,10 @@ def with_conflicts(events: DataFrame, existing: DataFrame) -> DataFrame:
     sender, body = F.xxhash64("source", "client_event_id"), F.xxhash64("event_id")
     usable = events.where("client_event_id is not null and _reason is null")
     said = usable.select(sender.alias("_sender"), body.alias("_body"))
-    before = existing.where("client_event_id is not null").select(sender.alias("_sender"), body.alias("_body"))
-    bodies = said.unionAll(before.join(said.select("_sender"), on="_sender", how="left_semi"))
+    stored = existing.where("client_event_id is not null").withColumn("_sender", sender)
+    # two columns of the table: all of them are read only where a stored row changes
+    before = materialised(stored.select("_sender", body.alias("_body")).join(said.select("_sender"), on="_sender", how="left_semi"))
+    bodies = said.unionAll(before)
     torn = (
         bodies.groupBy("_sender")
         .agg(F.min("_body").alias("_least"), F.max("_body").alias("_most"))
@@ -123,9 +125,10 @@ def with_conflicts(events: DataFrame, existing: DataFrame) -> DataFrame:
     marked = events.withColumn("_sender", F.when(F.col("client_event_id").isNotNull(), sender))
     marked = marked.join(F.broadcast(torn.withColumn("_is_torn", F.lit(True))), on="_sender", how="left")
     marked = marked.withColumn("is_conflict", F.coalesce("_is_torn", F.lit(False)) & F.col("_reason").isNull())
-    stored = existing.where("client_event_id is not null and not coalesce(is_conflict, false)").withColumn("_sender", sender)
+    met = before.join(F.broadcast(torn), on="_sender", how="left_semi").select("_sender")
     restated = (
-        stored.join(F.broadcast(torn), on="_sender", how="left_semi")
+        stored.where("not coalesce(is_conflict, false)")
+        .join(F.broadcast(met), on="_sender", how="left_semi")
         .select(*COLUMNS)
         .withColumns({"is_conflict": F.lit(True), "_restated": F.lit(True)})
     )

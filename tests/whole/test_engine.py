@@ -16,6 +16,7 @@ from spark_jobs.io.lake import Lake
 from spark_jobs.io.small import open_table, query, read_arrow
 from spark_jobs.job import jobs
 from spark_jobs.ops import replay
+from spark_jobs.parts import touched
 from spark_jobs.run import Runner
 from tests.whole import worlds
 
@@ -147,12 +148,12 @@ def test_two_people_who_turn_out_to_be_one_take_their_sessions_along_and_nobody_
     everything = worlds.run(lake, home, derived, worlds.Range(worlds.FIRST, arrival), force=True)
     assert [o.table for o in everything if o.wrote] == []
 
-    runner, job = Runner(lake, "test"), jobs()["journeys.sessions"]
-    days, keys = runner._touched(job, None, seen)
+    job = jobs()["journeys.sessions"]
+    days, keys = touched(lake, job, None, seen)
     assert keys and set(days) < set(worlds.Range(worlds.FIRST - dt.timedelta(days=3), arrival).days())
     # where maintenance removed what changed, every day is built again
     monkeypatch.setattr(Lake, "remembers", lambda *_: False)
-    days, keys = runner._touched(job, None, seen)
+    days, keys = touched(lake, job, None, seen)
     assert keys is None and set(worlds.Range(worlds.FIRST, worlds.LAST).days()) <= days
 
 

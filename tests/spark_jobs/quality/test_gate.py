@@ -3,7 +3,8 @@
 import pytest
 
 from conf.tables import Field, Table, Write
-from spark_jobs.quality.gate import judge
+from spark_jobs.quality import gate
+from spark_jobs.quality.gate import judge, validate
 
 COLUMNS = (Field("id", "string", False), Field("seen", "int"), Field("row", "int"))
 BATCH = "id STRING, seen INT, row INT, _reason STRING, _restated BOOLEAN"
@@ -17,6 +18,7 @@ def fates(spark, rows, keep="first"):
     """(row, fate) of (id, seen, row, reason, is it restated) rows, sorted by row."""
     judged = judge(spark.createDataFrame(rows, BATCH), contract(keep), True, 35)
     assert judged.total == judged.rows.count()
+    assert judged.measures["one_row_per_key"] == 0
     return sorted((r["row"], r["_fate"]) for r in judged.rows.collect())
 
 
@@ -40,3 +42,10 @@ def test_a_stored_row_that_comes_back_changed_is_there_once(spark, seen, expecte
 
 def test_a_stored_row_without_a_copy_comes_back(spark):
     assert fates(spark, [("a", 6, 1, None, False), ("b", 5, 2, None, True)]) == [(1, "used"), (2, "restated")]
+
+
+def test_a_copy_that_the_search_left_stops_the_batch(spark, monkeypatch):
+    monkeypatch.setattr(gate, "with_duplicates", lambda rows, contract: (rows.drop("_place"), 1))
+    judged = judge(spark.createDataFrame([("a", 5, 1, None, False), ("a", 6, 2, None, False)], BATCH), contract("first"), True, 35)
+    (found,) = [c for c in validate(judged, contract("first")) if c.check_id == "one_row_per_key"]
+    assert (found.severity, found.passed, found.rows_failed) == ("block", False, 1)

@@ -1,0 +1,165 @@
+"""Which rows a run of a table builds: the days asked for, and what the inputs touched since it was built last."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, functions as F
+
+from conf.tables import table
+from spark_jobs.functions.people import current_people
+from spark_jobs.functions.plans import FEW_KEYS, materialised
+from spark_jobs.io.lake import Lake
+from spark_jobs.io.mapped import bronze_of
+from spark_jobs.io.ranges import Range
+from spark_jobs.job import Job
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one run of a table builds: all rows of its days, or, where it has keys, all rows of the days `whole` and of the others those rows
+    whose key and day are named in it. keys: two columns, the day and what Job.key names."""
+
+    days: Range
+    keys: DataFrame | None = None
+    whole: Range | None = None
+
+    def narrows(self, rows: DataFrame, key: Column, date: str, before: int = 0, after: int = 0) -> DataFrame:
+        """Of the rows those of the named keys and days and all of the whole days, and of so many days before and after each."""
+        if self.keys is None or self.whole is None:
+            return rows
+        named = around(self.keys, before, after).toDF("_day", "_key").distinct()
+        is_whole = F.expr(self.whole.widened(before, after).where(date))
+        found = rows.join(F.broadcast(named), (F.col(date) == F.col("_day")) & (key == F.col("_key")), "left")
+        return found.where(is_whole | F.col("_key").isNotNull()).drop("_day", "_key")
+
+    def __str__(self) -> str:
+        return str(self.days) if self.keys is None else f"{self.whole} and changed keys of {self.days}"
+
+
+def around(keys: DataFrame, before: int, after: int) -> DataFrame:
+    """Days and their keys, each with so many days before and after it."""
+    if not before and not after:
+        return keys
+    day, key = keys.columns
+    days = F.sequence(F.date_sub(day, before), F.date_add(day, after))
+    return keys.select(F.explode(days).alias(day), key)
+
+
+def parts_of(lake: Lake, job: Job, source: str | None, days: Range, settled: Iterable[tuple[dt.date, Mapping[str, int]]]) -> list[Part]:
+    """The range asked for, and what the inputs touched since the table was built last.
+
+    settled: the days up to which it is up to date, sorted, each with the versions of its inputs that it was built from.
+    """
+    write = table(job.table).write
+    is_dated = write.mode == "replace" and write.date is not None
+    if not (is_dated or (job.is_mapped() and not job.reads_all())):
+        return [Part(days)]
+    asked, again = set(days.days()), set[dt.date]()
+    keys: list[DataFrame] | None = []
+    before = dt.date.min
+    for until, versions in settled:
+        found, found_keys = touched(lake, job, source, versions)
+        earlier = {day for day in found - asked if before < day <= until and day <= days.last}
+        if earlier:
+            again |= earlier
+            keys = None if keys is None or found_keys is None else [*keys, *found_keys]
+        before = until
+    if not again:
+        return [Part(days)]
+    if job.is_mapped():
+        # apart from the days asked for: a delivery that its gate stopped must not be diluted by another day's
+        earlier = {day for day in again if day < days.first}
+        return [Part(days), *(Part(Range(*span)) for span in (Range.of(earlier).spans() if earlier else ()))]
+    if keys:
+        few = materialised(reduce(lambda one, other: one.unionByName(other), keys).distinct())
+        if few.count() <= FEW_KEYS:
+            return [Part(Range.of(asked | again), few, days)]
+    return [Part(Range.of(asked | again))]
+
+
+def touched(lake: Lake, job: Job, source: str | None, versions: Mapping[str, int]) -> tuple[set[dt.date], list[DataFrame] | None]:
+    """The days of the job's rows that commits to its inputs after these versions may have changed, and the keys of these rows where
+    the job has some and all that changed says whose it is."""
+    contract = table(job.table)
+    date, scope = contract.write.date or "", source if contract.write.partition_by else None
+    days: set[dt.date] = set()
+    keys: list[DataFrame] | None = []
+    for arg, spec in job.inputs.items():
+        if spec == "self":
+            continue
+        if spec.startswith("mapped:"):
+            days |= landed_days(lake, job, source, versions)
+            continue
+        name = spec.split("@")[0]
+        since = versions.get(name, -1)
+        if lake.version(name) <= since:
+            continue
+        # without a session there are no columns
+        _ = lake.spark
+        found: set[dt.date] = set()
+        whose: DataFrame | None = None
+        if not lake.remembers(name, since):
+            found = every_day(lake, job, name)
+        elif column := job.restates.get(arg) or job.reassigns.get(arg):
+            changed = changed_values(lake, name, since, column, scope, only_lost=arg in job.reassigns)
+            own = lake.read(job.table, lake.bounds(contract, scope, None)).join(changed, on=column, how="left_semi")
+            found, whose = days_and_keys(own.select(date, *([job.key] if job.key else [])))
+        elif input_date := table(name).write.date:
+            before, after = job.lookahead_days, max(job.lookback_days, job.reach_days)
+            if arg in job.key_of:
+                key = job.key_in(arg).alias(job.key or "")
+                changed = lake.changed(name, since, F.col(input_date).alias(date), key, source=scope).where(F.col(date).isNotNull())
+                found, whose = days_and_keys(around(changed, before, after))
+            elif changed_days := lake.changed_days(name, since, scope):
+                found = set(Range.of(changed_days).widened(before, after).days())
+        elif lake.lost_rows_since(name, since):
+            found = every_day(lake, job)
+        if found:
+            days |= found
+            keys = None if keys is None or whose is None else [*keys, whose]
+    return days, keys
+
+
+def changed_values(lake: Lake, name: str, since: int, column: str, source: str | None, only_lost: bool) -> DataFrame:
+    """Distinct values of the column on the input's changed rows; whose they are by the person map where the input knows identifiers alone."""
+    if column in table(name).column_names:
+        return lake.changed(name, since, F.col(column), source=source, only_lost=only_lost)
+    identifiers = lake.changed(name, since, F.col("identifier_key"), source=source, only_lost=only_lost)
+    people = current_people(lake.read("identity.person_map"))
+    return people.join(identifiers, on="identifier_key", how="left_semi").select(column).distinct()
+
+
+def every_day(lake: Lake, job: Job, *inputs: str) -> set[dt.date]:
+    """From the first day of the job's rows, or of the dated inputs', to the last."""
+    days: list[dt.date] = []
+    for name in (job.table, *inputs):
+        if date := table(name).write.date:
+            span = lake.read(name).agg(F.min(date), F.max(date)).first()
+            days += [day for day in span or () if day is not None]
+    return set(Range(min(days), max(days)).days()) if days else set()
+
+
+def landed_days(lake: Lake, job: Job, source: str | None, versions: Mapping[str, int]) -> set[dt.date]:
+    """The days of the slices that reached the job's bronze tables after these versions."""
+    days: set[dt.date] = set()
+    for name in bronze_of(job.table, source or ""):
+        since = versions.get(name, -1)
+        if lake.version(name) > since:
+            # bronze only grows: its whole is what came since, and more
+            landed = lake.feed(name, since) if lake.remembers(name, since) else lake.spark.read.format("delta").load(lake.path(name))
+            slices = landed.where("_slice_from is not null").select("_slice_from", "_slice_to").distinct()
+            for first, last in ((dt.date.fromisoformat(r[0]), dt.date.fromisoformat(r[1])) for r in slices.collect()):
+                days |= set(Range(first, last).days())
+    return days
+
+
+def days_and_keys(rows: DataFrame) -> tuple[set[dt.date], DataFrame | None]:
+    """The days (first column) of rows, and, where they have keys beside them, both, each pair once and computed."""
+    day = rows.columns[0]
+    keys = materialised(rows.distinct()) if len(rows.columns) > 1 else None
+    days = (rows if keys is None else keys).select(day).distinct().collect()
+    return {r[0] for r in days if r[0] is not None}, keys
