@@ -101,7 +101,7 @@ def broken(check_id: str, severity: str, condition: Column) -> Measure:
 
 def conserved(contract: Table) -> list[Column]:
     """Aggregates that must survive a mapped table's transform: its rows, and the sums it conserves."""
-    sums = [F.coalesce(F.sum(F.col(c).cast("decimal(38,6)")), F.lit(0)).alias(c) for c in contract.conservation if isinstance(c, str)]
+    sums = [F.sum(F.col(c).cast("decimal(38,6)")).alias(c) for c in contract.conservation if isinstance(c, str)]
     return [F.count(F.lit(1)).alias("rows"), *sums]
 
 
@@ -132,13 +132,12 @@ def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: 
         fate = F.when(F.coalesce("_restated", F.lit(False)), "restated").otherwise(fate)
     rows = rows.withColumn("_fate", fate)
     rows = materialised(rows.withColumn("_place", F.monotonically_increasing_id()) if contract.write.dedupe else rows)
-    copies = 0
-    if contract.write.dedupe:
-        rows, copies = with_duplicates(rows, contract)
+    rows, copies = with_duplicates(rows, contract) if contract.write.dedupe else (rows, 0)
     suite = measured(contract)
     counting = {f"m_{i}": m.count for i, m in enumerate(suite) if m.count is not None}
     counted = rows.groupBy("_fate", "_reason").agg(*conserved(contract), *(count.alias(name) for name, count in counting.items())).collect()
-    counts, reasons_found, kept = dict.fromkeys((*FATES, OUTRANKED), 0), {}, {}
+    counts, reasons_found = dict.fromkeys((*FATES, OUTRANKED), 0), {}
+    kept: dict[str, Any] = {"rows": 0}
     measures = {m.check_id: 0 for m in suite}
     for row in counted:
         counts[row["_fate"]] += row["rows"]
@@ -146,8 +145,10 @@ def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: 
             reasons_found[row["_reason"]] = reasons_found.get(row["_reason"], 0) + row["rows"]
         if row["_fate"] == "used":
             measures = {m.check_id: row[f"m_{i}"] for i, m in enumerate(suite) if m.count is not None}
-    own = [row for row in counted if row["_fate"] not in ("restated", OUTRANKED)]
-    kept = {name: sum(row[name] for row in own) for name in ("rows", *(c for c in contract.conservation if isinstance(c, str)))}
+        if row["_fate"] not in ("restated", OUTRANKED):
+            # as in SQL: a sum of nothing but nulls is null, not zero
+            said = {c: row[c] for c in row.__fields__ if c in contract.conservation or c == "rows"}
+            kept |= {c: value if kept.get(c) is None else kept[c] + (value or 0) for c, value in said.items()}
     left = copies - counts["duplicate"] - counts.pop(OUTRANKED)
     measures |= {m.check_id: left for m in suite if m.count is None}
     return Judged(rows.where(F.col("_fate") != OUTRANKED) if contract.write.dedupe else rows, counts, reasons_found, measures, kept)
