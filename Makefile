@@ -22,10 +22,7 @@ up: setup ## Airflow and the Spark server, nothing else, until Ctrl-C
 
 test: setup ## all tests (TESTS=path for a part)
 	@.venv/bin/ruff check .
-	@$(PYTHON) -m pytest $(TESTS)
-
-test-cluster: setup ## the whole selection by spark-submit on a standalone cluster of one master and two workers
-	@CLUSTER=1 $(PYTHON) -m pytest tests/whole/test_cluster.py
+	@$(PYTHON) -m pytest -n auto --no-loadscope-reorder $(TESTS)
 
 check: setup ## lint, format, types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . ; .venv/bin/mypy conf connectors
@@ -54,4 +51,4 @@ doctor: ## Java, ports, disk, memory, versions, with the fix for each
 clean: ## remove what was made (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
-.PHONY: help setup demo real up test test-cluster check bench-pipeline bench-score score golden lock status doctor clean
+.PHONY: help setup demo real up test check bench-pipeline bench-score score golden lock status doctor clean

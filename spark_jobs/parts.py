@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -27,14 +27,31 @@ class Part:
     keys: DataFrame | None = None
     whole: Range | None = None
 
-    def narrows(self, rows: DataFrame, key: Column, date: str, before: int = 0, after: int = 0) -> DataFrame:
-        """Of the rows those of the named keys and days and all of the whole days, and of so many days before and after each."""
+    def narrows(self, rows: DataFrame, key: Column, date: str) -> DataFrame:
+        """Of the rows those of the named keys and days, and all of the whole days."""
         if self.keys is None or self.whole is None:
             return rows
+        named = self.keys.toDF("_day", "_key")
+        found = rows.join(F.broadcast(named), (F.col(date) == F.col("_day")) & (key == F.col("_key")), "left")
+        return found.where(F.expr(self.whole.where(date)) | F.col("_key").isNotNull()).drop("_day", "_key")
+
+    def picks(self, rows: DataFrame, key: Column, date: str, by: Sequence[str], before: int, after: int) -> tuple[DataFrame, DataFrame]:
+        """Of an input's rows those of the named keys and days and all of the whole days, with so many days before and after each; and as many
+        rows that cost little to count.
+
+        by: the input's own keys. Making `key` of every row costs more than comparing: it is made once, over few columns, and the rows are then
+        found by their own keys.
+        """
+        if self.keys is None or self.whole is None:
+            return rows, rows
         named = around(self.keys, before, after).toDF("_day", "_key").distinct()
         is_whole = F.expr(self.whole.widened(before, after).where(date))
-        found = rows.join(F.broadcast(named), (F.col(date) == F.col("_day")) & (key == F.col("_key")), "left")
-        return found.where(is_whole | F.col("_key").isNotNull()).drop("_day", "_key")
+        others = rows.where(~is_whole).join(F.broadcast(named), (F.col(date) == F.col("_day")) & (key == F.col("_key")), "left_semi")
+        found = materialised(others.select(*by))
+        is_few = found.count() <= FEW_KEYS
+        found = found.withColumn("_is_named", F.lit(True))
+        picked = rows.join(F.broadcast(found) if is_few else found, on=list(by), how="left").where(is_whole | F.col("_is_named"))
+        return picked.select(*rows.columns), rows.where(is_whole).select(*by).unionByName(found.select(*by))
 
     def __str__(self) -> str:
         return str(self.days) if self.keys is None else f"{self.whole} and changed keys of {self.days}"
@@ -100,12 +117,13 @@ def touched(lake: Lake, job: Job, source: str | None, versions: Mapping[str, int
         # without a session there are no columns
         _ = lake.spark
         try:
-            found, whose = touched_by(lake, job, arg, since, scope) if lake.remembers(name, since) else (every_day(lake, job, name), None)
+            known = touched_by(lake, job, arg, since, scope) if lake.remembers(name, since) else None
         except Exception as error:
             # a table that another tool wrote keeps no changes unless it was told to
             if "DELTA_MISSING_CHANGE_DATA" not in str(error):
                 raise
-            found, whose = every_day(lake, job, name), None
+            known = None
+        found, whose = known or (every_day(lake, job, name), None)
         if found:
             days |= found
             keys = None if keys is None or whose is None else [*keys, whose]
@@ -124,7 +142,8 @@ def touched_by(lake: Lake, job: Job, arg: str, since: int, source: str | None) -
         before, after = job.lookahead_days, max(job.lookback_days, job.reach_days)
         if arg in job.key_of:
             key = job.key_in(arg).alias(job.key or "")
-            changed = lake.changed(name, since, F.col(input_date).alias(date), key, source=source).where(F.col(date).isNotNull())
+            # a row without a key makes none of the own ones
+            changed = lake.changed(name, since, F.col(input_date).alias(date), key, source=source).dropna()
             return days_and_keys(around(changed, before, after))
         days = lake.changed_days(name, since, source)
         return set(Range.of(days).widened(before, after).days()) if days else set(), None

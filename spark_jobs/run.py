@@ -67,6 +67,17 @@ class Outcome:
     settled: tuple[dt.date, Mapping[str, int]] | None = None
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a part's transform is given. counted: per input as many rows, which cost little to count; mapped: which input is the mapped one, and
+    its records' number and conserved sums."""
+
+    inputs: dict[str, DataFrame]
+    counted: dict[str, DataFrame]
+    mapped: str | None = None
+    records: Mapping[str, Any] = field(default_factory=dict)
+
+
 def select_tables(selection: Iterable[str]) -> list[str]:
     """Tables of a selection in dependency order: a table, a layer, `+table` (with all upstream), `table+` (with all downstream), `all`.
 
@@ -208,31 +219,33 @@ class Runner:
             outcome.status = "skipped"
             return
         gate.import_early()
-        inputs = {arg: self._read(job, spec, source, days) for arg, spec in job.inputs.items()}
         values = {"from_date": days.first, "to_date": days.last, "source": source, "platform": self.platform, "run_id": fence.run_id}
         if job.rules:
             values["rules"] = rules(job.rules)
+        given = self._given(job, source, part, values, outcome)
+        result = job.transform(**given.inputs, **{name: values[name] for name in job.wants()})
+        self._publish(job, contract, source, part, fence, outcome, result, given)
+
+    def _given(self, job: Job, source: str | None, part: Part, values: Mapping[str, Any], outcome: Outcome) -> Given:
+        """The inputs of one part; what later deliveries replaced is no input but a duplicate."""
+        inputs = {arg: self._read(job, spec, source, part.days) for arg, spec in job.inputs.items()}
+        counted = dict(inputs)
         for arg in job.key_of:
-            date = table(job.inputs[arg]).write.date or ""
-            inputs[arg] = part.narrows(inputs[arg], job.key_in(arg), date, job.lookback_days, job.lookahead_days)
+            read = table(job.inputs[arg])
+            picked = part.picks(inputs[arg], job.key_in(arg), read.write.date or "", read.keys, job.lookback_days, job.lookahead_days)
+            inputs[arg], counted[arg] = picked
         mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
-        cached, records = [], None
-        if mapped:
-            received = inputs[mapped]
-            if job.prepare:
-                received = job.prepare(received, **{name: values[name] for name in asked_by(job.prepare)})
-            received = materialised(received)
-            cached.append(received)
-            inputs[mapped] = received.where("not _superseded").drop("_superseded")
-            given = received.groupBy("_superseded").agg(*gate.conserved(contract)).collect()
-            outcome.duplicates = sum(r["rows"] for r in given if r["_superseded"])
-            records = next((r.asDict() for r in given if not r["_superseded"]), None)
-        try:
-            result = job.transform(**inputs, **{name: values[name] for name in job.wants()})
-            self._publish(job, contract, source, part, fence, outcome, result, inputs, mapped, records)
-        finally:
-            for frame in cached:
-                frame.unpersist()
+        if mapped is None:
+            return Given(inputs, counted)
+        received = inputs[mapped]
+        if job.prepare:
+            received = job.prepare(received, **{name: values[name] for name in asked_by(job.prepare)})
+        received = materialised(received)
+        inputs[mapped] = received.where("not _superseded").drop("_superseded")
+        found = received.groupBy("_superseded").agg(*gate.conserved(table(job.table))).collect()
+        outcome.duplicates = sum(r["rows"] for r in found if r["_superseded"])
+        records = next((r.asDict() for r in found if not r["_superseded"]), {"rows": 0})
+        return Given(inputs, counted, mapped, {name: value for name, value in records.items() if name != "_superseded"})
 
     def _publish(
         self,
@@ -243,90 +256,54 @@ class Runner:
         fence: Fence,
         outcome: Outcome,
         result: DataFrame,
-        inputs: Mapping[str, DataFrame],
-        mapped: str | None,
-        records: dict[str, Any] | None,
+        given: Given,
     ) -> None:
-        typed = [F.col(c.name).cast(c.type).alias(c.name) for c in contract.columns if c.name in result.columns]
-        absent = [c.name for c in contract.columns if c.name not in result.columns]
-        if absent:
-            raise ThroughlineError(f"{contract.name}: the job's result has no columns {absent} that conf/tables declares")
-        own = set(contract.column_names)
-
         def narrow(rows: DataFrame) -> DataFrame:
             return part.narrows(rows, F.col(job.key or "*"), contract.write.date or "")
 
-        if mapped:
-            kept = [c for c in (*PROVENANCE, *CARRIED, "_restated", "_drift") if c in result.columns and c not in own]
-            batch = result.select(*typed, *kept)
-        else:
-            batch = result.select(*typed)
-            if contract.write.mode == "replace" and contract.write.date:
-                bound = self.lake.bounds(contract, source, part.days)
-                batch = narrow(batch.where(bound or "true"))
-        judged = gate.judge(batch, contract, bool(mapped), self.platform.accept_late_days)
-        try:
-            self.recorder.add_changes(changes_in(judged.rows, fence.run_id))
-            checks = gate.row_level_results(judged, contract, self.platform.max_quarantine_share)
-            good = judged.rows.where("_fate in ('used', 'restated')").select(*contract.column_names)
-            used = judged.counts["used"]
-            self._ledger(job, contract, judged, inputs, mapped, records, outcome)
-            if used or any(c.rows for c in contract.checks):
-                checks += gate.validate(judged, contract)
-            self.recorder.add_checks(fence.run_id, contract.name, checks)
-            stopped = [c for c in checks if c.severity == "block" and not c.passed]
-            if stopped:
-                named = "; ".join(
-                    f"{c.check_id} ({c.rows_failed if c.rows_failed >= 0 else 'some'} of {c.rows_checked} rows) {c.observed}"
-                    for c in stopped
-                )
-                raise GateError(
-                    f"{contract.name}, {part.days}{f', {source}' if source else ''}: stopped at the gate by {named}. Nothing was published. "
-                    f"The checks are in conf/tables/{contract.name.replace('.', '/')}.yml; repair the input and run the task again."
-                )
-            if judged.counts["quarantined"] or judged.counts["late"]:
-                aside = judged.rows.where("_fate in ('quarantined', 'late')").withColumn("_reason", F.coalesce("_reason", "_fate"))
-                set_aside(self.lake, contract, aside, source, bool(mapped), fence)
-            if mapped and "_raw_identifiers" in inputs[mapped].columns and "identifiers" in inputs[mapped].columns:
-                store_identifiers(
-                    self.lake, inputs[mapped].where("_reason is null"), replace(fence, claim=f"vault.identifiers/{fence.claim}")
-                )
-            done = self.lake.publish(good, used + judged.counts["restated"], contract, source, part.days, fence, narrow if part.keys is not None else None)
-            outcome.duplicates += done.outranked
-            outcome.rows_used -= done.outranked if mapped else 0
-            if mapped:
-                outcome.unchanged = min(done.unchanged, outcome.rows_used)
-                outcome.rows_used -= outcome.unchanged
-            outcome.rows_out, outcome.wrote, outcome.status = used, done.wrote, "success"
-        finally:
-            judged.rows.unpersist()
+        batch = typed(result, contract, keeps=(*PROVENANCE, *CARRIED, "_restated", "_drift") if given.mapped else ())
+        if not given.mapped and contract.write.mode == "replace" and contract.write.date:
+            batch = narrow(batch.where(self.lake.bounds(contract, source, part.days) or "true"))
+        judged = gate.judge(batch, contract, bool(given.mapped), self.platform.accept_late_days)
+        self.recorder.add_changes(changes_in(judged.rows, fence.run_id))
+        checks = gate.row_level_results(judged, contract, self.platform.max_quarantine_share)
+        good = judged.rows.where("_fate in ('used', 'restated')").select(*contract.column_names)
+        used = judged.counts["used"]
+        self._ledger(job, contract, judged, given, outcome)
+        if used or any(c.rows for c in contract.checks):
+            checks += gate.validate(judged, contract)
+        self.recorder.add_checks(fence.run_id, contract.name, checks)
+        refuse_stopped(checks, f"{contract.name}, {part.days}{f', {source}' if source else ''}", contract)
+        if judged.counts["quarantined"] or judged.counts["late"]:
+            aside = judged.rows.where("_fate in ('quarantined', 'late')").withColumn("_reason", F.coalesce("_reason", "_fate"))
+            set_aside(self.lake, contract, aside, source, bool(given.mapped), fence)
+        if given.mapped and {"_raw_identifiers", "identifiers"} <= set(given.inputs[given.mapped].columns):
+            seen = given.inputs[given.mapped].where("_reason is null")
+            store_identifiers(self.lake, seen, replace(fence, claim=f"vault.identifiers/{fence.claim}"))
+        done = self.lake.publish(good, used + judged.counts["restated"], contract, source, part.days, fence, narrow if part.keys is not None else None)
+        outcome.duplicates += done.outranked
+        if given.mapped:
+            outcome.rows_used -= done.outranked
+            outcome.unchanged = min(done.unchanged, outcome.rows_used)
+            outcome.rows_used -= outcome.unchanged
+        outcome.rows_out, outcome.wrote, outcome.status = used, done.wrote, "success"
 
-    def _ledger(
-        self,
-        job: Job,
-        contract: Table,
-        judged: gate.Judged,
-        inputs: Mapping[str, DataFrame],
-        mapped: str | None,
-        records: Mapping[str, Any] | None,
-        outcome: Outcome,
-    ) -> None:
+    def _ledger(self, job: Job, contract: Table, judged: gate.Judged, given: Given, outcome: Outcome) -> None:
         """Counts of the inputs against the fates; raises LedgerError when rows or sums do not survive."""
-        if mapped:
-            kept = judged.kept
-            given = {k: v for k, v in (records or {"rows": 0}).items() if k != "_superseded"}
-            if given != kept and (given["rows"] or kept["rows"]):
+        if given.mapped:
+            if given.records != judged.kept and (given.records["rows"] or judged.kept["rows"]):
                 raise LedgerError(
-                    f"{contract.name}: the records hold {given}, the candidates {kept}; rows or sums were lost. Nothing was published."
+                    f"{contract.name}: the records hold {dict(given.records)}, the candidates {judged.kept}; rows or sums were lost. Nothing was published."
                 )
             outcome.rows_in = judged.total - judged.counts["restated"] + outcome.duplicates
             outcome.rows_used = judged.counts["used"]
             outcome.duplicates += judged.counts["duplicate"]
             outcome.late, outcome.quarantined = judged.counts["late"], judged.counts["quarantined"]
             return
-        own = {arg: frame for arg, frame in inputs.items() if job.inputs[arg] != "self"}
         counts = None
-        for arg, frame in own.items():
+        for arg, frame in given.counted.items():
+            if job.inputs[arg] == "self":
+                continue
             one = frame.agg(F.count(F.lit(1)).alias("rows")).withColumn("input", F.lit(arg))
             counts = one if counts is None else counts.unionByName(one)
         rows = {r["input"]: r["rows"] for r in counts.collect()} if counts is not None else {}
@@ -336,7 +313,7 @@ class Runner:
         for rule in contract.conservation:
             if isinstance(rule, str):
                 continue
-            self._conserved(contract, rule, judged, inputs[rule["input"]])
+            self._conserved(contract, rule, judged, given.inputs[rule["input"]])
 
     def _conserved(self, contract: Table, rule: Mapping[str, Any], judged: gate.Judged, source_rows: DataFrame) -> None:
         """One conservation rule of a derived table: the input's sum, over the range, reappears in the output (for each `per`)."""
@@ -373,6 +350,28 @@ class Runner:
             looked_up = [spec["lookup"]["stream"] for spec in mapping(source)["streams"].values() if job.table in spec["tables"] and spec.get("lookup")]
             versions |= {name: self.lake.version(name) for name in (*bronze_of(job.table, source), *(bronze_name(source, s) for s in looked_up))}
         return versions
+
+
+def typed(result: DataFrame, contract: Table, keeps: Sequence[str]) -> DataFrame:
+    """The contract's columns of a transform's result in their types, and those of `keeps` that it has. Raises ThroughlineError naming the
+    columns that it lacks."""
+    if absent := [c.name for c in contract.columns if c.name not in result.columns]:
+        raise ThroughlineError(f"{contract.name}: the job's result has no columns {absent} that conf/tables declares")
+    kept = [c for c in keeps if c in result.columns and c not in contract.column_names]
+    return result.select(*(F.col(c.name).cast(c.type).alias(c.name) for c in contract.columns), *kept)
+
+
+def refuse_stopped(checks: Sequence[gate.CheckResult], batch: str, contract: Table) -> None:
+    """Raises GateError naming each check that blocks and failed."""
+    stopped = [c for c in checks if c.severity == "block" and not c.passed]
+    if stopped:
+        named = "; ".join(
+            f"{c.check_id} ({c.rows_failed if c.rows_failed >= 0 else 'some'} of {c.rows_checked} rows) {c.observed}" for c in stopped
+        )
+        raise GateError(
+            f"{batch}: stopped at the gate by {named}. Nothing was published. "
+            f"The checks are in conf/tables/{contract.name.replace('.', '/')}.yml; repair the input and run the task again."
+        )
 
 
 def in_waves(plan: Sequence[Item], named: Callable[[Item], tuple[str, Sequence[str]]], build: Callable[[Item], None]) -> None:

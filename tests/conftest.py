@@ -4,10 +4,48 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ["TZ"] = "UTC"
+# what two processes with a Spark each need, one of them beside Airflow and its Spark server
+MEMORY_FOR_TWO = 12 * 2**30
+# begun first: what starts services, one after another, because each looks for free ports; then what shares a whole lake
+GROUPS = {
+    "services": ("tests/whole/test_airflow.py", "tests/whole/test_readme.py", "tests/real/"),
+    "lakes": ("tests/whole/",),
+}
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes run the tests: two where there is memory for them."""
+    return 2 if psutil.virtual_memory().available >= MEMORY_FOR_TWO else 1
+
+
+def group_of(test: str) -> str:
+    """Which tests one process runs one after another: those of a group, else those of a file."""
+    path = test.split("::")[0]
+    return next((name for name, paths in GROUPS.items() if path.startswith(paths)), path)
+
+
+class Grouped(LoadScopeScheduling):
+    """Each process takes a group when it has done the one before."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Grouped:
+    return Grouped(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        first = [*GROUPS]
+        items.sort(key=lambda item: first.index(group) if (group := group_of(item.nodeid)) in first else len(first))
 
 
 @pytest.fixture(scope="session")

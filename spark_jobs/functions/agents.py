@@ -24,6 +24,8 @@ PROXIES = re.compile(r"GoogleImageProxy|YahooMailProxy|^Mozilla/5\.0$", re.I)
 TABLETS = re.compile(r"iPad|Tablet|Kindle|Silk/|PlayBook|Nexus (7|9|10)\b|SM-T\d", re.I)
 PHONES = re.compile(r"iPhone|iPod|Windows Phone|IEMobile|BlackBerry|BB10|Opera Mini|Mobile", re.I)
 TELEVISIONS = re.compile(r"SmartTV|SMART-TV|AppleTV|Apple TV|GoogleTV|BRAVIA|HbbTV|NetCast|Web0S|Roku|AFT[A-Z]", re.I)
+# an agent says what it is at its beginning; the lists' patterns take time that grows with the square of its length
+LONGEST_AGENT = 512
 CONSOLES = re.compile(r"PlayStation|Xbox|Nintendo", re.I)
 DESKTOPS = (
     "Windows",
@@ -70,6 +72,11 @@ def bot_reason_of(agent: str, device: str | None, is_listed: bool) -> str | None
     return "spider_device" if device == "Spider" else None
 
 
+def client_address(value: str) -> str:
+    """The client's own address: the first of a proxies' list, and the IPv4 one that an IPv6 one maps."""
+    return value.split(",")[0].strip().removeprefix("::ffff:")
+
+
 def describe_values(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """(kind, value) rows, kind agent or address, as FACTS rows. The parsers are built once per task."""
     from crawlerdetect import CrawlerDetect
@@ -83,16 +90,17 @@ def describe_values(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
         for kind, value in zip(batch.column("kind").to_pylist(), batch.column("value").to_pylist()):
             fact = dict.fromkeys(names) | {"kind": kind, "value": value}
             if kind == "agent":
-                found = parse(value)
+                agent = value[:LONGEST_AGENT]
+                found = parse(agent)
                 device = found.device.family if found.device else None
                 os = found.os.family if found.os else None
-                reason = bot_reason_of(value, device, bool(crawlers.isCrawler(value)))
+                reason = bot_reason_of(agent, device, bool(crawlers.isCrawler(agent)))
                 browser = found.user_agent.family if found.user_agent else None
                 fact |= {"os": os, "browser": browser, "is_bot": reason is not None, "bot_reason": reason}
-                fact["device_type"] = "bot" if reason else device_type_of(value, os)
+                fact["device_type"] = "bot" if reason else device_type_of(agent, os)
             else:
                 try:
-                    fact["country"] = country_code(value)
+                    fact["country"] = country_code(client_address(value))
                 except ValueError:
                     fact["country"] = None
             facts.append(fact)

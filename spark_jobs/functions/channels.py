@@ -225,4 +225,5 @@ def scrubbed_json(text: Column, rules: Mapping[str, Any]) -> Column:
     names = "|".join(map(re.escape, rules["scrubbed"]))
     in_urls = F.regexp_replace(text, rf'(?i)(?<=[?&])({names})=[^&#"\s]*&?', "")
     text = F.when(text.contains("="), in_urls).otherwise(text)
-    return F.regexp_replace(text, rf'(?i)"({names})"\s*:\s*("([^"\\]|\\.)*"|-?[0-9.eE+]+)', '"$1":null')
+    # possessive: Java tries a group again by recursion, and a value of some thousand characters would end the process
+    return F.regexp_replace(text, rf'(?i)"({names})"\s*:\s*("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?[0-9.eE+]+)', '"$1":null')

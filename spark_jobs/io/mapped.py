@@ -28,6 +28,8 @@ NO_OBJECT = (
     "coalesce(json_array_length(concat('[', payload, ',0,0,0,0,0]')), 0) <> 6 "
     "or not startswith(ltrim(payload), '{') or not endswith(rtrim(payload), '}')"
 )
+# A time names its day: without one Spark takes today's. Years beyond these four digits are no years, and neither Python nor pandas has them.
+INSTANT = r"^\\s*[1-9][0-9]{3}-[0-9]{1,2}-[0-9]{1,2}([T ].*)?\\s*$"
 STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 CARRIED = ("_extracted_at", "_slice_id", "_slice_from", "_attempt")
 
@@ -129,6 +131,13 @@ def candidates(lake: Lake, source: str, name: str, first: dt.date | None, last: 
     return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), frames)
 
 
+def stated(expression: str, kind: str) -> str:
+    """SQL of the value that is cast to the type: as it is, and null where a date or an instant does not name its day."""
+    if kind.lower() not in ("date", "timestamp"):
+        return f"({expression})"
+    return f"case when try_cast(({expression}) as string) rlike '{INSTANT}' then ({expression}) end"
+
+
 def with_superseded(received: DataFrame) -> DataFrame:
     """`_superseded`: whether the slice was delivered again since."""
     latest = received.groupBy("_account", "_slice_id").agg(F.max("_attempt").alias("_last_attempt")).where("_last_attempt > 1")
@@ -169,10 +178,17 @@ def _stream_candidates(
     misfits: list[Column] = []
     # kept as columns of their own, so that judging a cast does not make it again
     fitted: dict[str, Column] = {}
+
+    def fit(column: str, expression: str, kind: str) -> Column:
+        name = f"_fit_{column}"
+        fitted[name] = F.expr(f"try_cast({stated(expression, kind)} as {kind})")
+        misfits.append(F.when(F.expr(f"({expression}) is not null and {name} is null"), f"bad_value:{column}"))
+        return F.col(name).alias(column)
+
     for column, kind in types.items():
         if column.startswith("_source_") or column == "identifiers":
             continue
-        expression, fit = str(columns[column]) if columns.get(column) is not None else "null", f"_fit_{column}"
+        expression = str(columns[column]) if columns.get(column) is not None else "null"
         if expression == "null":
             values.append(F.lit(None).cast(kind).alias(column))
         elif kind.startswith(("array", "map", "struct")):
@@ -180,11 +196,10 @@ def _stream_candidates(
         elif kind.lower() == "string":
             values.append(F.expr(f"try_cast(({expression}) as string)").alias(column))
         else:
-            fitted[fit] = F.expr(f"try_cast(({expression}) as {kind})")
-            values.append(F.col(fit).alias(column))
-            misfits.append(F.when(F.expr(f"({expression}) is not null and {fit} is null"), f"bad_value:{column}"))
+            values.append(fit(column, expression, kind))
     declared = tuple(target.get("identifiers") or ())
-    extras = [F.expr(str(e)).alias(n) for n, e in (target.get("extra") or {}).items()]
+    # what is called …_at is an instant, here as in a contract
+    extras = [fit(n, str(e), "timestamp") if n.endswith("_at") else F.expr(str(e)).alias(n) for n, e in (target.get("extra") or {}).items()]
     computed = {**fitted, **identifier_values(declared)}
     # Spark Connect takes no empty set of columns
     rows = (records.withColumns(computed) if computed else records).select(

@@ -162,7 +162,7 @@ JOB = Job(
     # who gains an identifier gains what it answered, so not only who loses one
     restates={"consents": "person_id", "person_map": "person_id"},
     key="touchpoint_id",
-    key_of={"sessions": lambda _: id_of_visit(), "events": lambda _: id_of_contact()},
+    key_of={"sessions": lambda _: id_of_visit(), "events": lambda rules: F.when(is_contact(rules["touchpoints"]["events"]), id_of_contact())},
     # an ad account's day may reach into the UTC day before it and after it
     lookahead_days=1,
     reach_days=1,

@@ -18,6 +18,7 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.tables import Table
+from spark_jobs.functions.fates import failing_checks, first_failing, is_too_late
 from spark_jobs.functions.plans import FEW_KEYS, materialised
 
 # a share of a handful says nothing
@@ -105,28 +106,13 @@ def conserved(contract: Table) -> list[Column]:
     return [F.count(F.lit(1)).alias("rows"), *sums]
 
 
-def first_failing(contract: Table) -> Column:
-    """The id of the first quarantine check that a row fails, else NULL."""
-    reasons = [F.when(F.col(c.name).isNull(), f"null:{c.name}") for c in contract.columns if not c.nullable]
-    reasons += [
-        F.when(~F.coalesce(F.expr(c.expect), F.lit(True)), c.id) for c in contract.checks if c.severity == "quarantine" and c.expect
-    ]
-    return F.coalesce(*reasons) if reasons else F.lit(None).cast("string")
-
-
 def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: int) -> Judged:
-    """Every row's fate: quarantined (with reason), late, duplicate, or used. Caches the batch."""
-    reason = F.coalesce(F.col("_reason"), first_failing(contract)) if is_mapped else first_failing(contract)
-    if not is_mapped:
-        # a hole in a derived row is a fault of the job, not of a record: the suite blocks it
-        reasons = [
-            F.when(~F.coalesce(F.expr(c.expect), F.lit(True)), c.id) for c in contract.checks if c.severity == "quarantine" and c.expect
-        ]
-        reason = F.coalesce(*reasons) if reasons else F.lit(None).cast("string")
+    """Every row's fate: quarantined (with reason), late, duplicate, or used, in a batch that is computed once."""
+    # a hole in a derived row is a fault of the job, not of a record: the suite blocks it
+    reason = F.coalesce(F.col("_reason"), first_failing(contract)) if is_mapped else F.coalesce(*failing_checks(contract))
     rows = batch.withColumn("_reason", reason)
-    late = F.lit(False)
-    if is_mapped and contract.write.date and "_slice_from" in batch.columns:
-        late = F.coalesce(F.col(contract.write.date) < F.date_sub(F.col("_slice_from").cast("date"), accept_late_days), F.lit(False))
+    is_dated = is_mapped and contract.write.date and "_slice_from" in batch.columns
+    late = is_too_late(contract, accept_late_days) if is_dated else F.lit(False)
     fate = F.when(F.col("_reason").isNotNull(), "quarantined").when(late, "late").otherwise("used")
     if "_restated" in batch.columns:
         fate = F.when(F.coalesce("_restated", F.lit(False)), "restated").otherwise(fate)

@@ -12,11 +12,13 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, functions as F
 
+from conf.settings import Platform
 from conf.tables import table
 from spark_jobs.functions.agents import with_agent_facts
 from spark_jobs.functions.channels import scrubbed_json, scrubbed_url, with_channel, with_traffic_key
 from spark_jobs.functions.contracts import with_contract
 from spark_jobs.functions.dates import corrected_at, plausible_at
+from spark_jobs.functions.fates import first_failing, is_too_late
 from spark_jobs.functions.plans import materialised
 from spark_jobs.job import PROVENANCE, Job
 
@@ -35,7 +37,7 @@ SEPARATOR, ABSENT = "\x1f", "\x00"
 def event_id() -> Column:
     """32 hex digits of sha256(source, client_event_id, body). Without stated original_at the mapped event_at is part of the body,
     unless it only repeats received_at."""
-    stated_at = F.coalesce("original_at", F.when(F.col("event_at") != F.col("received_at"), F.col("event_at")))
+    stated_at = F.coalesce("original_at", F.when(~F.col("event_at").eqNullSafe(F.col("received_at")), F.col("event_at")))
     parts = [F.col(c).cast("string") for c in ("source", "client_event_id", *BODY)]
     parts += [F.unix_micros(stated_at).cast("string"), F.sort_array(F.map_entries("consent")).cast("string"), F.col("identifiers").cast("string")]
     text = F.concat_ws(SEPARATOR, *(F.coalesce(part, F.lit(ABSENT)) for part in parts))
@@ -45,18 +47,20 @@ def event_id() -> Column:
 def with_optional(mapped: DataFrame) -> DataFrame:
     """The mapped rows with sent_at and original_at, null where the mapping gives none."""
     absent = {c: F.lit(None).cast("timestamp") for c in ("sent_at", "original_at") if c not in mapped.columns}
-    typed = {c: F.col(c).try_cast("timestamp") for c in ("sent_at", "original_at") if c in mapped.columns}
-    return mapped.withColumns(absent | typed)
+    return mapped.withColumns(absent) if absent else mapped
 
 
 def with_times(events: DataFrame) -> DataFrame:
     """event_at by our clock, within 2000 … received_at + 1 day; what was stated instead stays in original_event_at."""
     stated = F.coalesce("original_at", "event_at")
+    # nothing is received after we fetched it
+    is_sane = F.col("received_at") <= F.col("_extracted_at") + F.expr("interval 1 day")
+    received = F.when(is_sane, F.col("received_at")).otherwise(F.col("_extracted_at"))
     corrected = F.when(
         F.col("sent_at").isNotNull() & F.col("original_at").isNotNull() & F.col("received_at").isNotNull(),
-        corrected_at(F.col("received_at"), F.col("sent_at"), F.col("original_at")),
+        corrected_at(received, F.col("sent_at"), F.col("original_at")),
     )
-    events = events.withColumn("_stated_at", stated).withColumn("received_at", F.coalesce("received_at", "_extracted_at"))
+    events = events.withColumn("_stated_at", stated).withColumn("received_at", received)
     events = events.withColumn("event_at", plausible_at(F.coalesce(corrected, F.col("_stated_at")), F.col("received_at")))
     late = F.unix_seconds("ingested_at") - F.unix_seconds("event_at")
     changed = ~F.col("_stated_at").eqNullSafe(F.col("event_at"))
@@ -103,25 +107,33 @@ def with_visitor(events: DataFrame) -> DataFrame:
     )
 
 
-def with_conflicts(events: DataFrame, existing: DataFrame) -> DataFrame:
+def two_bodies(said: DataFrame) -> DataFrame:
+    """Every _sender that has more than one _body."""
+    bodies = said.groupBy("_sender").agg(F.min("_body").alias("_least"), F.max("_body").alias("_most"))
+    return materialised(bodies.where("_least <> _most").select("_sender"))
+
+
+def with_conflicts(events: DataFrame, existing: DataFrame, accept_late_days: int | None = None) -> DataFrame:
     """is_conflict: the client id has another body, here or in the table; stored rows that become one come back with `_restated`.
 
-    So the flags are the same in whatever order and batches the bodies arrive. Compared by 64-bit hashes: exact enough for a flag, and cheap.
+    So the flags are the same in whatever order and batches the bodies arrive: a body that the gate will set aside, or that comes too late
+    (by more than accept_late_days, where given), is none. Compared by 64-bit hashes: exact enough for a flag, and cheap.
     """
+    contract = table("silver.events")
     sender, body = F.xxhash64("source", "client_event_id"), F.xxhash64("event_id")
     usable = events.where("client_event_id is not null and _reason is null")
     said = usable.select(sender.alias("_sender"), body.alias("_body"))
     stored = existing.where("client_event_id is not null").withColumn("_sender", sender)
     # two columns of the table: all of them are read only where a stored row changes
     before = materialised(stored.select("_sender", body.alias("_body")).join(said.select("_sender"), on="_sender", how="left_semi"))
-    bodies = said.unionAll(before)
-    torn = (
-        bodies.groupBy("_sender")
-        .agg(F.min("_body").alias("_least"), F.max("_body").alias("_most"))
-        .where("_least <> _most")
-        .select("_sender")
-    )
-    torn = materialised(torn)
+    suspects = two_bodies(said.unionAll(before))
+    # few: the checks are made of these alone
+    is_sound = first_failing(contract).isNull()
+    if accept_late_days is not None:
+        is_sound = is_sound & ~is_too_late(contract, accept_late_days)
+    checked = usable.withColumns({"_sender": sender, "_body": body, "is_conflict": F.lit(False)})
+    sound = checked.join(F.broadcast(suspects), on="_sender", how="left_semi").where(is_sound).select("_sender", "_body")
+    torn = two_bodies(sound.unionAll(before.join(F.broadcast(suspects), on="_sender", how="left_semi")))
     marked = events.withColumn("_sender", F.when(F.col("client_event_id").isNotNull(), sender))
     marked = marked.join(F.broadcast(torn.withColumn("_is_torn", F.lit(True))), on="_sender", how="left")
     marked = marked.withColumn("is_conflict", F.coalesce("_is_torn", F.lit(False)) & F.col("_reason").isNull())
@@ -147,9 +159,10 @@ def described(
     return with_traffic_key(with_page(with_times(with_contract(events, contracts)), rules))
 
 
-def classified(mapped: DataFrame, existing: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
+def classified(mapped: DataFrame, existing: DataFrame, rules: Mapping[str, Any], platform: Platform | None = None) -> DataFrame:
     """The described events with their channel, visitor and conflicts, as silver.events has them."""
-    events = with_conflicts(with_visitor(with_channel(mapped, rules)), existing)
+    accept_late_days = platform.accept_late_days if platform else None
+    events = with_conflicts(with_visitor(with_channel(mapped, rules)), existing, accept_late_days)
     carried = [c for c in (*PROVENANCE, *CARRIED) if c in events.columns and c not in COLUMNS]
     return events.select(*COLUMNS, *carried, "_restated")
 

@@ -1,11 +1,13 @@
 """Commands of the product one after another in this one process, as the running services are.
 
-Each line of input is a command line of `spark_jobs` as a JSON list; each is answered by a JSON line: CPU-seconds of the process tree, Spark jobs.
+Each line of input is a command line of `spark_jobs` as a JSON list, or the home of those that follow as {"home": folder}; each is answered by a
+JSON line: CPU-seconds of the process tree, Spark jobs.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import psutil
@@ -30,7 +32,11 @@ def main() -> None:
     # the first command's figure has the start of this process in it
     used, begun = 0.0, 0
     for line in sys.stdin:
-        app(json.loads(line), standalone_mode=False)
+        said = json.loads(line)
+        if isinstance(said, dict):
+            os.environ["THROUGHLINE_HOME"] = said["home"]
+        else:
+            app(said, standalone_mode=False)
         print(json.dumps({"cpu_seconds": round(cpu_seconds() - used, 1), "spark_jobs": jobs_begun() - begun}), flush=True)
         used, begun = cpu_seconds(), jobs_begun()
 

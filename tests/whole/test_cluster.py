@@ -19,11 +19,7 @@ from spark_jobs.io.lake import Lake
 from tests.whole import worlds
 
 BIN = Path(sys.executable).parent
-# the shared lake is built first where this runs alone
-pytestmark = [
-    pytest.mark.timeout(3600),
-    pytest.mark.skipif(not os.environ.get("CLUSTER"), reason="four JVMs on two cores: `make test-cluster` runs it apart"),
-]
+pytestmark = pytest.mark.timeout(3600)
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ from conf.settings import REPOSITORY
 from spark_jobs.io.small import open_table, query
 
 pytestmark = pytest.mark.timeout(3600)
-# `make test` is what runs this; the cluster has a test of its own; the real data's folder may not be there; benchmarks take an hour
+# `make test` is what runs this; the cluster and the real data have tests of their own; benchmarks take an hour
 LEFT_OUT = ("make test", "make real", "make up", "make bench", "spark-submit")
 
 

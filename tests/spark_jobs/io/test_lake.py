@@ -106,6 +106,9 @@ def test_what_changed_is_net_of_what_was_written_again_as_it_was(lake, monkeypat
     assert changed(source="a") == [6, 7, 60]
     assert changed(source="a", only_lost=True) == [6]
     assert (lake.changed_days("silver.visits", since, "b"), lake.changed_days("silver.visits", since, "c")) == ([JAN_1], [])
+    since = lake.version("silver.visits")
+    publish(lake, [("a", 4, JAN_1, 70, "y"), ("a", 5, JAN_1, 70, "y")], contract(), generation=5)
+    assert (changed(), changed(source="b"), changed(only_lost=True)) == ([70], [], [])
 
 
 def test_what_maintenance_may_have_removed_is_not_remembered(lake):

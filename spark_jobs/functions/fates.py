@@ -1,0 +1,24 @@
+"""What a mapped row comes to by itself: set aside with a reason, or too late."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, functions as F
+
+from conf.tables import Table
+
+
+def first_failing(contract: Table) -> Column:
+    """The id of the first quarantine check that a row fails, else NULL."""
+    holes = [F.when(F.col(c.name).isNull(), f"null:{c.name}") for c in contract.columns if not c.nullable]
+    return F.coalesce(*holes, *failing_checks(contract))
+
+
+def failing_checks(contract: Table) -> list[Column]:
+    """Per quarantine check its id where a row fails it, else NULL; a list that coalesce takes."""
+    checks = [c for c in contract.checks if c.severity == "quarantine" and c.expect]
+    return [F.lit(None).cast("string"), *(F.when(~F.coalesce(F.expr(c.expect), F.lit(True)), c.id) for c in checks)]
+
+
+def is_too_late(contract: Table, accept_late_days: int) -> Column:
+    """Whether a row's day lies more than so many days before the first day of the slice that brought it."""
+    return F.coalesce(F.col(contract.write.date or "") < F.date_sub(F.col("_slice_from").cast("date"), accept_late_days), F.lit(False))
