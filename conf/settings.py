@@ -52,6 +52,10 @@ def spark_confs(*names: str) -> dict[str, str]:
     return {str(k): str(v) for name in names for k, v in read_yaml(CONF / "spark" / f"{name}.yml").items()}
 
 
+# the types of fields that are checked; a number may be written without a point
+SIMPLE: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str, "str | None": (str, type(None))}
+
+
 def build(kind: type, values: Mapping[str, Any], where: object) -> Any:
     """values as the dataclass `kind`; unknown and missing keys are errors that print what is allowed."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
@@ -60,6 +64,10 @@ def build(kind: type, values: Mapping[str, Any], where: object) -> Any:
     missing = sorted(required - set(values))
     if unknown or missing:
         raise SettingsError(f"{where}: unknown keys {unknown}, missing keys {missing}; allowed are {sorted(fields)}")
+    for name, value in values.items():
+        wanted = SIMPLE.get(str(fields[name].type))
+        if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool)):
+            raise SettingsError(f"{where}: {name} is {value!r}; it must be of type {fields[name].type}")
     return kind(**values)
 
 
@@ -148,8 +156,37 @@ def source_names() -> tuple[str, ...]:
 
 @cache
 def mapping(source_name: str) -> Mapping[str, Any]:
-    """conf/mappings/<source>.yml: how a source's bronze records become silver rows."""
-    return read_yaml(CONF / "mappings" / f"{source_name}.yml")
+    """conf/mappings/<source>.yml: how a source's bronze records become silver rows. Raises SettingsError naming what is unknown or missing."""
+    path = CONF / "mappings" / f"{source_name}.yml"
+    found = read_yaml(path)
+    check_keys(found, {"streams"}, {"streams"}, str(path))
+    for stream, spec in found["streams"].items():
+        where = f"{path}: stream {stream}"
+        check_keys(spec, {"record", "tables", "lookup"}, {"record", "tables"}, where)
+        if stream not in source(source_name).streams:
+            raise SettingsError(f"{where}: conf/sources/{source_name}.yml has the streams {sorted(source(source_name).streams)}")
+        for name, target in spec["tables"].items():
+            check_keys(target, {"columns", "where", "reject", "extra", "identifiers"}, {"columns"}, f"{where}: {name}")
+            columns = columns_of(name, f"{where}: {name}")
+            if unknown := sorted(set(target["columns"]) - columns):
+                raise SettingsError(f"{where}: {name} has no columns {unknown}; there are {sorted(columns)}")
+    return found
+
+
+def check_keys(values: Any, allowed: set[str], needed: set[str], where: str) -> None:
+    """Raises SettingsError when a mapping of YAML has other keys than are allowed, or not all that are needed."""
+    if not isinstance(values, Mapping) or set(values) - allowed or needed - set(values):
+        got = sorted(map(str, values)) if isinstance(values, Mapping) else repr(values)
+        raise SettingsError(f"{where}: expected the keys {sorted(needed)}{f', allowed {sorted(allowed)}' if allowed - needed else ''}; got {got}")
+
+
+def columns_of(table: str, where: str) -> set[str]:
+    """The columns of a declared table, by conf/tables."""
+    path = CONF / "tables" / (table.replace(".", "/") + ".yml")
+    if not path.is_file():
+        known = sorted(f"silver.{p.stem}" for p in (CONF / "tables" / "silver").glob("*.yml"))
+        raise SettingsError(f"{where}: there is no such table; there are {known}")
+    return set(read_yaml(path)["columns"])
 
 
 def sources_of(table: str) -> tuple[str, ...]:

@@ -12,11 +12,12 @@ what would be done: which days, sources and tables.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
-from conf.settings import source, source_names
+from conf.settings import platform, source, source_names
 from conf.tables import table_names
 from dags.common.defaults import COMMON, FIRST_DAY, LAST_DAY, RANGE_PARAMS
 from dags.common.spark import CommandOperator, SparkJobOperator
@@ -25,7 +26,7 @@ LAYERS = ("identity", "journeys", "attribution", "segments", "gold")
 RANGE = ["--from", FIRST_DAY, "--to", LAST_DAY]
 PARAMS = {
     "campaign": Param("", type="string", description="Campaign id; stands in the plan, and rows of other campaigns of the days are rebuilt alike"),
-    "sources": Param(list(source_names()), type="array", items={"type": "string", "enum": list(source_names())}),
+    "sources": Param([], type="array", items={"type": "string", "enum": list(source_names())}, description="Empty: all that ever landed here"),
     **RANGE_PARAMS,
     "models": Param([], type="array", items={"type": "string"}, description="Attribution models of interest; empty: all (all are always rebuilt)"),
     "dry_run": Param(True, type="boolean", description="Only say what would be done"),
@@ -42,11 +43,12 @@ with DAG(dag_id="campaign_backfill", description="Rebuild a past campaign's days
             raise AirflowFailException("say which days: the params from and to (YYYY-MM-DD) are empty")
         log = logging.getLogger("airflow.task")
         log.info("campaign %r, %s to %s, models %s", params["campaign"], params["from"], params["to"], params["models"] or "all")
-        for name in params["sources"]:
+        chosen = params["sources"] or [name for name in source_names() if Path(platform().landing, name).is_dir()]
+        for name in chosen:
             log.info("would pull %s again and rebuild %s", name, ", ".join(source(name).silver))
         for name in LAYERS:
             log.info("would rebuild %s", ", ".join(t for t in table_names() if t.split(".")[0] == name))
-        return [] if params["dry_run"] else list(params["sources"])
+        return [] if params["dry_run"] else list(chosen)
 
     chosen = plan()
     pull = CommandOperator.partial(task_id="pull", arguments=["pull", "{source}", *RANGE]).expand(source=chosen)

@@ -114,7 +114,11 @@ def run(
         wanted = declared(source).silver
         names = [n for n in names if not wanted or n in wanted]
     runner = Runner(open_lake(lake), holder(), say, force)
-    finish([vars(o) for o in runner.run(names, days, source or None, changed)])
+    outcomes = runner.run(names, days, source or None, changed)
+    if not outcomes:
+        said = f"{source} fills none of them" if source else "no source has delivered anything to them yet"
+        print(f"nothing to build for {', '.join(selection)}: {said}", flush=True)
+    finish([vars(o) for o in outcomes])
 
 
 @app.command()
@@ -137,6 +141,8 @@ def report(out: Annotated[str, typer.Option(help="the page; default: $THROUGHLIN
     from spark_jobs.report.page import build_report
 
     settings = platform()
+    if out and Path(out).is_dir():
+        raise ThroughlineError(f"{out} is a folder: give the page's file, as --out {Path(out) / 'report.html'}")
     page = build_report(Path(lake or settings.lake), Path(out) if out else home() / "report.html", settings)
     print(json.dumps({"report": str(page)}))
 
@@ -190,12 +196,11 @@ def main() -> None:
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except Exception as error:
-        import click
-
-        if isinstance(error, click.ClickException):
-            error.show()
-            sys.exit(error.exit_code)
-        raise
+        # usage errors know how to show themselves; everything else keeps its stack trace
+        if not (hasattr(error, "show") and hasattr(error, "exit_code")):
+            raise
+        error.show()
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, functions as F
 
-from conf.settings import CONF, REPOSITORY, mapping, platform, rules, source as declared_source, sources_of
+from conf.settings import CONF, REPOSITORY, SettingsError, mapping, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
-from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError
+from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError, of_damaged_file
 from spark_jobs.functions.plans import materialised
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, bronze_of, candidates
@@ -194,7 +195,10 @@ class Runner:
             outcome.settled = settled
             return outcome
         except Exception as error:
-            outcome.error = str(error).split("\n\nJVM stacktrace")[0][:2000]
+            told = of_damaged_file(error, job.table)
+            outcome.error = str(told or error).split("\n\nJVM stacktrace")[0][:2000]
+            if told:
+                raise told from error
             raise
         finally:
             outcome.seconds = time.monotonic() - clock
@@ -336,7 +340,13 @@ class Runner:
         if spec.startswith("mapped:"):
             # a table that is rebuilt whole needs its source's whole history
             first, last = (None, None) if job.reads_all() else (days.first, days.last)
-            return candidates(self.lake, source or "", spec.removeprefix("mapped:"), first, last)
+            try:
+                rows = candidates(self.lake, source or "", spec.removeprefix("mapped:"), first, last)
+                # asked now, so that what a mapping names wrongly is its fault
+                _ = rows.columns
+                return rows
+            except AnalysisException as error:
+                raise SettingsError(f"conf/mappings/{source}.yml, {job.table}: {str(error).splitlines()[0]}") from None
         name = job.table if spec == "self" else spec.split("@")[0]
         contract = table(name)
         whole = spec == "self" or spec.endswith("@all") or contract.write.date is None

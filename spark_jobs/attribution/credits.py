@@ -1,6 +1,6 @@
 """attribution.credits: the ledger. Every conversion's quantity and value, under every model, to the touchpoints that earned it.
 
-What earned nothing carries the first filter that emptied its path: no_identity, negative_value, no_rate, no_touch, after_conversion,
+What earned nothing carries the first filter that emptied its path: bot, no_identity, negative_value, no_rate, no_touch, after_conversion,
 no_touch_in_window, excluded_channel, no_consent, superseded_by_click. A refund takes back along its order's own weights, as the
 difference of two exact shares, so that a full refund in any number of parts nets every touch to 0.00.
 """
@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Window as W, functions as F
+from pyspark.sql import Column, DataFrame, Window as W, WindowSpec, functions as F
 
+from conf.settings import SettingsError
 from conf.tables import table
 from spark_jobs.functions.rounding import largest_remainder
 from spark_jobs.job import Job
 
 COLUMNS = table("attribution.credits").column_names
+KINDS = ("first", "last", "last_non_direct", "linear", "position", "time_decay")
+# the numbers that a model of a kind needs
+NUMBERS = {"position": ("first", "middle", "last"), "time_decay": ("half_life_days",)}
 CREDIT_UNITS = 10**10
 DAY_SECONDS = 86_400
 
@@ -29,7 +33,7 @@ def paths(conversions: DataFrame, touchpoints: DataFrame, rules: Mapping[str, An
     human = touchpoints.where("not coalesce(is_bot, false) and person_id is not null").select(
         "touchpoint_id", "person_id", "touched_at", "channel", "interaction", "source", "campaign_id", "has_consent"
     )
-    base = conversions.select("conversion_id", "person_id", "converted_at", "quantity", "reporting_amount")
+    base = conversions.select("conversion_id", "person_id", "converted_at", "quantity", "reporting_amount", "is_bot")
     pairs = base.join(human, on="person_id", how="left")
     window = F.create_map(*(F.lit(x) for pair in rules["look_back_days"].items() for x in pair))
     age = (F.unix_micros("converted_at") - F.unix_micros("touched_at")) / F.lit(1_000_000)
@@ -61,16 +65,43 @@ def reasons(pairs: DataFrame) -> DataFrame:
         earned.alias("earned"),
         F.max(reached).cast("int").alias("reached"),
         F.any_value("person_id").isNull().alias("is_nobody"),
+        F.coalesce(F.any_value("is_bot"), F.lit(False)).alias("is_bot"),
         (F.any_value("reporting_amount") < 0).alias("is_negative"),
         F.any_value("reporting_amount").isNull().alias("has_no_rate"),
     )
     reason = (
-        F.when(F.col("is_nobody"), "no_identity")
+        F.when(F.col("is_bot"), "bot")
+        .when(F.col("is_nobody"), "no_identity")
         .when(F.col("is_negative"), "negative_value")
         .when(F.col("has_no_rate"), "no_rate")
         .when(F.col("earned") == 0, F.element_at(F.array(*(F.lit(f) for f in FILTERS)), F.col("reached")))
     )
     return summed.select("conversion_id", reason.alias("reason")).where("reason is not null")
+
+
+def path() -> WindowSpec:
+    """The touches that may earn of one conversion."""
+    return W.partitionBy("conversion_id")
+
+
+def decay(half_life_days: float) -> Column:
+    """How much of a touch is left at the conversion, relative to the path's youngest: a long half-life ago is no underflow."""
+    return F.pow(F.lit(2.0), -(F.col("_age_days") - F.col("_youngest")) / half_life_days)
+
+
+def check_models(rules: Mapping[str, Any]) -> None:
+    """Raises SettingsError naming the model whose numbers cannot be shares."""
+    for name, model in rules["models"].items():
+        where = f"conf/rules/attribution.yml: model {name}"
+        wrong = sorted(k for k in NUMBERS.get(model.get("kind"), ()) if not isinstance(model.get(k), int | float) or model[k] < 0)
+        if model.get("kind") not in KINDS:
+            raise SettingsError(f"{where} is of kind {model.get('kind')!r}; there are {', '.join(KINDS)}")
+        if wrong:
+            raise SettingsError(f"{where} needs {' and '.join(wrong)} as a number that is not negative")
+        if model["kind"] == "position" and abs(sum(model[k] for k in NUMBERS["position"]) - 1) > 1e-9:
+            raise SettingsError(f"{where}: first, middle and last must add up to 1")
+        if model["kind"] == "time_decay" and model["half_life_days"] == 0:
+            raise SettingsError(f"{where}: half_life_days must be more than 0")
 
 
 def share(model: Mapping[str, Any]) -> Column:
@@ -92,28 +123,24 @@ def share(model: Mapping[str, Any]) -> Column:
             of_more = F.when(place == 1, first).when(place == length, last).otherwise(middle / (length - 2))
             return F.when(length == 1, one).when(length == 2, of_two).otherwise(of_more)
         case "time_decay":
-            return F.pow(F.lit(2.0), -(F.col("_age_days") - F.col("_youngest")) / float(model["half_life_days"])) / F.col("_decay")
-    raise ValueError(
-        f"conf/rules/attribution.yml: no model of kind {model['kind']!r}; there are first, last, last_non_direct, linear, position, time_decay"
-    )
+            decayed = decay(float(model["half_life_days"]))
+            return decayed / F.sum(decayed).over(path())
+    raise ValueError(model["kind"])
 
 
 def weighted(pairs: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     """One row per (conversion, earning touch, model): `base_id`, touch facts, position, `weight` (> 0)."""
     order = F.array_position(F.array(*(F.lit(i) for i in rules["interaction_order"])), F.col("interaction"))
-    path = W.partitionBy("conversion_id")
-    in_order = path.orderBy("touched_at", order, "source", "touchpoint_id")
-    half_life = next((float(m["half_life_days"]) for m in rules["models"].values() if m["kind"] == "time_decay"), 7.0)
+    in_order = path().orderBy("touched_at", order, "source", "touchpoint_id")
     touches = pairs.where("touchpoint_id is not null and _failed is null").withColumn("position", F.row_number().over(in_order))
     # relative to the youngest touch, so that a long half-life ago is no underflow
-    touches = touches.withColumn("_length", F.count(F.lit(1)).over(path)).withColumn("_youngest", F.min("_age_days").over(path))
-    touches = touches.withColumns(
-        {
-            "_last_other": F.max(F.when(~F.col("channel").isin(*rules["direct_channels"]), F.col("position"))).over(path),
-            "_decay": F.sum(F.pow(F.lit(2.0), -(F.col("_age_days") - F.col("_youngest")) / half_life)).over(path),
-        }
+    touches = touches.withColumn("_length", F.count(F.lit(1)).over(path())).withColumn("_youngest", F.min("_age_days").over(path()))
+    of_others = F.when(~F.col("channel").isin(*rules["direct_channels"]), F.col("position"))
+    touches = touches.withColumn("_last_other", F.max(of_others).over(path()))
+    touches = touches.withColumns({f"_share_{place}": share(model) for place, model in enumerate(rules["models"].values())})
+    models = F.array(
+        *(F.struct(F.lit(name).alias("model"), F.col(f"_share_{place}").alias("weight")) for place, name in enumerate(rules["models"]))
     )
-    models = F.array(*(F.struct(F.lit(name).alias("model"), share(m).alias("weight")) for name, m in rules["models"].items()))
     stacked = touches.withColumn("_model", F.explode(models))
     return stacked.select(
         F.col("conversion_id").alias("base_id"),
@@ -124,6 +151,20 @@ def weighted(pairs: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
         F.col("_model.model").alias("model"),
         F.col("_model.weight").alias("weight"),
     ).where("weight > 0")
+
+
+def taken_so_far() -> Column:
+    """Of an order's `_refunds` (in order of time) each with the cents taken back up to it, and whether it would take more than is left of
+    `_value`: such a refund takes nothing, and those after it are judged without it."""
+    start = F.struct(F.lit(0).cast("bigint").alias("taken"), F.array().cast("array<struct<conversion_id:string,_taken:bigint,_exceeds:boolean>>").alias("found"))
+
+    def take(so_far: Column, refund: Column) -> Column:
+        after = so_far["taken"] + refund["cents"]
+        exceeds = F.coalesce(after > F.col("_value"), F.lit(False))
+        one = F.struct(refund["conversion_id"].alias("conversion_id"), after.alias("_taken"), exceeds.alias("_exceeds"))
+        return F.struct(F.when(exceeds, so_far["taken"]).otherwise(after).alias("taken"), F.array_append(so_far["found"], one).alias("found"))
+
+    return F.aggregate("_refunds", start, take, lambda so_far: so_far["found"])
 
 
 def targets(conversions: DataFrame, all_conversions: DataFrame) -> DataFrame:
@@ -143,11 +184,19 @@ def targets(conversions: DataFrame, all_conversions: DataFrame) -> DataFrame:
     siblings = all_conversions.where("conversion_type = 'refund' and refund_of is not null").join(
         refunds.select("refund_of").distinct(), on="refund_of", how="left_semi"
     )
-    running = F.sum(-cents).over(W.partitionBy("refund_of").orderBy("converted_at", "conversion_id").rowsBetween(W.unboundedPreceding, 0))
-    taken = siblings.select("conversion_id", running.alias("_taken"))
-    orders = all_conversions.where("conversion_type <> 'refund'").select(F.col("conversion_id").alias("refund_of"), cents.alias("_value"))
+    orders = all_conversions.where("conversion_type <> 'refund'").select(
+        F.col("conversion_id").alias("refund_of"), cents.alias("_value"), F.lit(True).alias("_is_known")
+    )
+    taken = siblings.join(orders, on="refund_of").groupBy("refund_of", "_value").agg(
+        F.array_sort(F.collect_list(F.struct("converted_at", "conversion_id", (-cents).alias("cents")))).alias("_refunds")
+    )
+    taken = taken.select(F.explode(taken_so_far()).alias("_one")).select("_one.conversion_id", "_one._taken", "_one._exceeds")
     matched = refunds.join(taken, on="conversion_id", how="left").join(orders, on="refund_of", how="left")
-    refused = F.when(F.col("_value").isNull(), "refund_without_conversion").when(F.col("_taken") > F.col("_value"), "refund_exceeds_value")
+    refused = (
+        F.when(F.col("_is_known").isNull(), "refund_without_conversion")
+        .when(F.col("_value").isNull(), "no_rate")
+        .when(F.col("_exceeds"), "refund_exceeds_value")
+    )
     taking = matched.select(
         *conversions.columns,
         F.coalesce("refund_of", "conversion_id").alias("base_id"),
@@ -165,6 +214,7 @@ def credit_channels(
 
     conversions: journeys.conversions of the range; all_conversions, touchpoints: all rows. rules: conf/rules/attribution.yml.
     """
+    check_models(rules)
     wanted = targets(conversions, all_conversions)
     bases = all_conversions.where("conversion_type <> 'refund'").join(
         wanted.select(F.col("base_id").alias("conversion_id")).distinct(), on="conversion_id", how="left_semi"

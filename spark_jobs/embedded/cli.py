@@ -11,6 +11,9 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+# everything that a home ever gets, and what of it may be somebody's only copy
+MADE = ("lake", "landing", "airflow", "spark", "logs", "drops", "vault", "report.html", "services.json", "world_end.txt")
+KEPT = ("drops", "vault")
 Once = Annotated[bool, typer.Option("--once", help="end by itself and stop everything; without a terminal that is so anyway")]
 
 
@@ -82,7 +85,8 @@ def maintain(lake: Annotated[str, typer.Option(help="root of the lake; default: 
 
 @app.command()
 def clean() -> None:
-    """Remove what was made: this home, or .throughline and .throughline-real beside the code."""
+    """Remove what was made here: in .throughline and .throughline-real beside the code, or in THROUGHLINE_HOME, where the key that people are
+    known by (vault) and the files that were dropped (drops) stay."""
     from conf.settings import REPOSITORY, home
     from spark_jobs.embedded.services import running_state, stop_leftovers
 
@@ -93,7 +97,13 @@ def clean() -> None:
             print(f"{folder} is in use by running services; stop them first (Ctrl-C where they were started).", file=sys.stderr)
             raise typer.Exit(1)
         stop_leftovers()
-        # only what we made: a folder that holds none of our files is not ours to remove
-        if folder.is_dir() and any((folder / name).exists() for name in ("lake", "landing", "airflow", "drops", "services.json", "logs")):
-            shutil.rmtree(folder)
-            print(f"removed {folder}")
+        is_default = folder.parent == REPOSITORY
+        made = [folder / name for name in MADE if is_default or name not in KEPT]
+        for path in (path for path in made if path.exists()):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            print(f"removed {path}")
+        left = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        if folder.is_dir() and not left:
+            folder.rmdir()
+        elif left:
+            print(f"{folder} keeps {', '.join(left)}: remove them yourself if they are not needed")

@@ -60,6 +60,12 @@ def version_findings(installed: dict[str, str], delta_jar: str) -> list[Finding]
     return [*found, Finding("Delta JAR", delta_jar, fix)]
 
 
+def home_finding(folder: Path) -> Finding:
+    """folder: the home, or the nearest folder above it that there is."""
+    is_right = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    return Finding("home", str(home()), "" if is_right else f"{folder} cannot be written: make it yours, or set THROUGHLINE_HOME to a folder that is")
+
+
 def disk_finding(free_gb: float, needed_gb: float) -> Finding:
     return Finding("disk", f"{free_gb:.0f} GB free", "" if free_gb >= needed_gb else f"{needed_gb} GB are needed under {home()}: free some, or set THROUGHLINE_HOME to another disk")
 
@@ -92,6 +98,7 @@ def findings() -> list[Finding]:
     bad = [j.path.name for j in jars if not is_right(j, j.path)]
     found = [right, java_finding(java_version()), *version_findings(installed, delta.version)]
     found.append(Finding("JARs", f"{len(jars) - len(bad)} of {len(jars)}", f"missing or changed: {', '.join(bad)}: run `make setup`" if bad else ""))
+    found.append(home_finding(folder))
     found.append(disk_finding(shutil.disk_usage(folder).free / 1e9, settings.min_free_disk_gb))
     found.append(memory_finding(available_memory() / 1e9, settings.min_memory_gb))
     up = running_state()

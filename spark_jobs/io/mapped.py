@@ -56,7 +56,7 @@ def read_bronze(lake: Lake, source: str, stream: str, first: dt.date | None, las
 
 
 def parsed(records: DataFrame, shape: Mapping[str, Any]) -> DataFrame:
-    """The records with their fields as columns and `_reason` where the payload does not parse.
+    """The records with their fields as columns, `_reason` where the payload does not parse, and `_unmapped`: the names of its other fields.
 
     shape: {format: json, schema: DDL} or {format: text, pattern: regex, fields: [names of the groups]}.
     """
@@ -70,9 +70,13 @@ def parsed(records: DataFrame, shape: Mapping[str, Any]) -> DataFrame:
         whole = whole.withColumn("_body", body)
         mistyped = F.when(F.col("_body._corrupt").isNotNull(), "malformed_json")
         whole = whole.withColumn("_reason", F.coalesce("_reason", mistyped))
-        return whole.select(*records.columns, "_reason", "_body.*").drop("_corrupt")
+        known = [name for name in whole.select("_body.*").columns if name != "_corrupt"]
+        others = F.array_except(F.json_object_keys("payload"), F.array(*map(F.lit, known)))
+        return whole.select(*records.columns, "_reason", others.alias("_unmapped"), "_body.*").drop("_corrupt")
     matches = F.col("payload").rlike(shape["pattern"])
-    whole = records.withColumn("_reason", unreadable.when(~matches, "malformed_line"))
+    whole = records.withColumns(
+        {"_reason": unreadable.when(~matches, "malformed_line"), "_unmapped": F.lit(None).cast("array<string>")}
+    )
     groups = [F.regexp_extract("payload", shape["pattern"], i).alias(name) for i, name in enumerate(shape["fields"], start=1)]
     return whole.select("*", *groups)
 
@@ -209,6 +213,7 @@ def _stream_candidates(
         F.col("_row").alias("_source_row"),
         F.coalesce(F.col("_reason"), rejected, *misfits).alias("_reason"),
         *CARRIED,
+        "_unmapped",
         "_superseded",
         *(f"_id_{i}" for i in range(len(declared))),
     )

@@ -116,6 +116,7 @@ def event_conversions(events: DataFrame, declared: Mapping[str, Mapping[str, Any
         F.lit(None).cast("string").alias("refund_of"),
         "source",
         F.lit(None).cast("boolean").alias("is_sample"),
+        "is_bot",
     )
 
 
@@ -156,11 +157,9 @@ def collect_conversions(
     given_back = to_reporting_currency(with_person(all_refunds, person_map), fx_rates, "amount", "refund_date", currency)
     told = worth_something(with_person(converting(events, declared), person_map), declared, currency)
     told = to_reporting_currency(told, fx_rates, "value_amount", "event_date", currency)
-    every = (
-        order_conversions(bought)
-        .unionByName(refund_conversions(given_back, originals))
-        .unionByName(event_conversions(told, declared))
-    )
+    every = event_conversions(told, declared)
+    for others in (order_conversions(bought), refund_conversions(given_back, originals)):
+        every = every.unionByName(others, allowMissingColumns=True)
     dated = every.withColumn("conversion_date", F.to_date("converted_at"))
     return dated.where(F.col("conversion_date").between(F.lit(from_date), F.lit(to_date)))
 

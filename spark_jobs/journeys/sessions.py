@@ -140,6 +140,7 @@ def sessionize_events(events: DataFrame, person_map: DataFrame, rules: Mapping[s
         best_identifier().alias("best"),
         F.unix_micros("event_at").alias("event_micros"),
         campaign_mark().alias("mark"),
+        F.try_element_at("consent", F.lit(rules["touchpoints"]["consent_purpose"])).alias("stated_consent"),
         F.coalesce("is_bot", F.lit(False)).alias("is_agent_bot"),
     )
     visits = visits.where("client is not null").withColumn("client_key", F.col("client.key"))
@@ -169,6 +170,7 @@ def sessionize_events(events: DataFrame, person_map: DataFrame, rules: Mapping[s
         F.max(F.when(is_view, F.col("event_at"))).alias("last_view_at"),
         F.floor(F.sum("engaged_micros") / MICROS).cast("int").alias("engaged_seconds"),
         F.bool_or("is_burst").alias("is_burst"),
+        F.bool_and("stated_consent").alias("has_consent"),
         F.min("bot_reason").alias("agent_bot_reason"),
         F.min("client.namespace").alias("client_namespace"),
         F.min("best").alias("best"),

@@ -56,6 +56,7 @@ def visits(sessions: DataFrame) -> DataFrame:
         "session_id",
         F.lit(None).cast("string").alias("event_id"),
         "is_bot",
+        F.col("has_consent").alias("stated_consent"),
     )
 
 
@@ -87,8 +88,8 @@ def with_cost(touches: DataFrame, ad_spend: DataFrame, cost_per: Mapping[str, st
     return rows.select(*touches.columns, F.coalesce(*found).alias("cost_amount"))
 
 
-def contacts(events: DataFrame, person_map: DataFrame, declared: Mapping[str, Any]) -> DataFrame:
-    """A touchpoint per event whose name is declared as one."""
+def contacts(events: DataFrame, person_map: DataFrame, declared: Mapping[str, Any], purpose: str) -> DataFrame:
+    """A touchpoint per event whose name is declared as one. purpose: that of the consent which the event itself may state."""
     by_name = {
         key: F.create_map(*(F.lit(x) for n, spec in sorted(declared.items()) for x in (n, spec[key]))) for key in ("interaction", "channel")
     }
@@ -109,6 +110,7 @@ def contacts(events: DataFrame, person_map: DataFrame, declared: Mapping[str, An
         F.lit(None).cast("string").alias("session_id"),
         "event_id",
         F.coalesce("is_bot", F.lit(False)).alias("is_bot"),
+        F.try_element_at("consent", F.lit(purpose)).alias("stated_consent"),
     )
 
 
@@ -120,10 +122,11 @@ def consent_history(consents: DataFrame, person_map: DataFrame, purpose: str) ->
 
 
 def has_consent(default: bool) -> Column:
-    """Whether all answers in force at touch time say yes; the default where none is in force."""
+    """Whether all answers in force at touch time say yes, the default where none is in force; no where the contact itself says no."""
     touched_at = F.col("touched_at")
     in_force = F.filter("answers", lambda a: (a["valid_from"] <= touched_at) & (a["valid_to"].isNull() | (touched_at < a["valid_to"])))
-    return F.when(F.size(in_force) > 0, F.forall(in_force, lambda a: a["is_granted"])).otherwise(F.lit(default))
+    known = F.when(F.size(in_force) > 0, F.forall(in_force, lambda a: a["is_granted"])).otherwise(F.lit(default))
+    return known & F.coalesce("stated_consent", F.lit(True))
 
 
 def collect_touchpoints(
@@ -140,11 +143,11 @@ def collect_touchpoints(
     rules: conf/rules/journeys.yml.
     """
     rule = rules["touchpoints"]
-    touches = visits(sessions).unionByName(contacts(events, person_map, rule["events"]))
+    touches = visits(sessions).unionByName(contacts(events, person_map, rule["events"], rule["consent_purpose"]))
     touches = with_cost(touches, ad_spend, rule["cost_per"])
     answers = consent_history(consents, person_map, rule["consent_purpose"])
     return touches.join(answers, on="person_id", how="left").select(
-        *touches.columns, F.to_date("touched_at").alias("touch_date"), has_consent(rule["has_consent_without_a_row"]).alias("has_consent")
+        *(c for c in touches.columns if c != "stated_consent"), F.to_date("touched_at").alias("touch_date"), has_consent(rule["has_consent_without_a_row"]).alias("has_consent")
     )
 
 

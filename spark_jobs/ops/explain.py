@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +22,7 @@ def rows_of(lake: Path, name: str, about: str) -> pl.DataFrame:
 
 def explain_table(name: str, lake: Path) -> None:
     """Print contract, neighbours, last runs and ledger of a table."""
-    contract, out = table(name), Console()
+    contract, out = table(name), Console(width=None if sys.stdout.isatty() else 160)
     out.print(f"[bold]{name}[/bold]: {contract.grain}")
     if contract.description:
         out.print(contract.description)

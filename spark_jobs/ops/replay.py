@@ -1,12 +1,14 @@
 """Look into `<table>__quarantine`, and put a repaired record back in under its own id.
 
-A replay adds a bronze record that carries the original's envelope (file `replay:<quarantine_id>`, same line), builds the tables
-its stream feeds, and closes the quarantine row once the record has passed. The original record stays as it was received.
+A replay adds a bronze record that carries the original's envelope (file `replay:<quarantine_id>/<hash of its text>`, same line), builds the
+tables its stream feeds, and closes the quarantine row, and those of repairs that failed before, once the record has passed. The original
+record stays as it was received.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -62,6 +64,8 @@ def show(lake: Path, name: str, quarantine_id: str, limit: int) -> None:
         raise ThroughlineError(f"{name} has no quarantined rows")
     if quarantine_id:
         rows = rows.filter(pl.col("quarantine_id") == quarantine_id)
+        if rows.is_empty():
+            raise ThroughlineError(f"{name} has no quarantined row {quarantine_id!r}; `python -m spark_jobs quarantine show {name}` lists them")
     for row in rows.head(limit).iter_rows(named=True):
         body = row["payload"] if row["payload"] is not None else repr(row["payload_bytes"])
         print(f"{row['quarantine_id']}  {row['_status']}  {row['_reason']}\n  {row['_file']} line {row['_row']}\n  {body}")
@@ -92,7 +96,9 @@ def replay(
         text = row["payload"]
     source = row["source"]
     stream, original = _origin(lake, source, row)
-    file = f"replay:{quarantine_id}"
+    # a repaired record that was set aside again has a row of its own, of the same first record
+    first = row["_file"].removeprefix("replay:").split("/")[0] if row["_file"].startswith("replay:") else quarantine_id
+    file = f"replay:{first}/{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     bronze = bronze_name(source, stream)
     stored = lake.spark.read.format("delta").load(lake.path(bronze))
     if stored.where(F.col("_file") == file).limit(1).count() == 0:
@@ -121,9 +127,8 @@ def replay(
             raise ThroughlineError(
                 f"{quarantine_id}: the repaired record was set aside again by {still[0]['_reason']}; repair it and replay row {still[0]['quarantine_id']}"
             )
-    lake.spark.sql(
-        f"UPDATE {lake.sql_name(f'{name}__quarantine')} SET _status = 'closed' WHERE quarantine_id = {quoted(quarantine_id)} AND _status = 'open'"
-    ).collect()
+    of_record = f"quarantine_id = {quoted(first)} OR startswith(_file, {quoted(f'replay:{first}/')})"
+    lake.spark.sql(f"UPDATE {lake.sql_name(f'{name}__quarantine')} SET _status = 'closed' WHERE ({of_record}) AND _status = 'open'").collect()
     return [vars(o) for o in outcomes]
 
 

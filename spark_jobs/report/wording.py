@@ -25,6 +25,8 @@ REASONS = {
     "no_touch_in_window": "Contacts exist, but all are older than the look-back",
     "reset_by_policy": "Every contact had already earned an earlier order",
     "excluded_channel": "Every contact came through an excluded channel",
+    "no_rate": "No exchange rate is known for its currency",
+    "bot": "A machine's, not a person's",
     "no_consent": "The person gave no consent to be measured",
     "superseded_by_click": "Views whose click already earned the credit",
     "removed_by_transform": "Contacts removed by the model's path rules",

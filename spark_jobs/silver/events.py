@@ -60,8 +60,8 @@ def with_times(events: DataFrame) -> DataFrame:
         F.col("sent_at").isNotNull() & F.col("original_at").isNotNull() & F.col("received_at").isNotNull(),
         corrected_at(received, F.col("sent_at"), F.col("original_at")),
     )
-    events = events.withColumn("_stated_at", stated).withColumn("received_at", received)
-    events = events.withColumn("event_at", plausible_at(F.coalesce(corrected, F.col("_stated_at")), F.col("received_at")))
+    events = events.withColumns({"_stated_at": stated, "_corrected_at": F.coalesce(corrected, stated), "received_at": received})
+    events = events.withColumn("event_at", plausible_at(F.col("_corrected_at"), F.col("received_at")))
     late = F.unix_seconds("ingested_at") - F.unix_seconds("event_at")
     changed = ~F.col("_stated_at").eqNullSafe(F.col("event_at"))
     return events.withColumns(
@@ -70,7 +70,7 @@ def with_times(events: DataFrame) -> DataFrame:
             "original_event_at": F.when(changed, F.col("_stated_at")).cast("timestamp"),
             "late_by_seconds": F.when(late < 0, 0).otherwise(late),
         }
-    ).drop("_stated_at")
+    ).drop("_stated_at", "_corrected_at")
 
 
 def with_page(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
@@ -111,6 +111,16 @@ def two_bodies(said: DataFrame) -> DataFrame:
     """Every _sender that has more than one _body."""
     bodies = said.groupBy("_sender").agg(F.min("_body").alias("_least"), F.max("_body").alias("_most"))
     return materialised(bodies.where("_least <> _most").select("_sender"))
+
+
+def with_unmapped(events: DataFrame) -> DataFrame:
+    """`_drift` names the record's own fields too that its mapping does not know; their values stay in bronze."""
+    if "_unmapped" not in events.columns:
+        return events
+    none = F.lit(None).cast("string")
+    named = F.transform("_unmapped", lambda name: F.struct(F.concat(F.lit("/"), name).alias("path"), F.lit("unmapped").alias("kind"), none.alias("json_type")))
+    both = F.concat(F.coalesce("_drift", F.array().cast("array<struct<path:string,kind:string,json_type:string>>")), named)
+    return events.withColumn("_drift", F.when(F.size("_unmapped") > 0, both).otherwise(F.col("_drift"))).drop("_unmapped")
 
 
 def with_conflicts(events: DataFrame, existing: DataFrame, accept_late_days: int | None = None) -> DataFrame:
@@ -156,7 +166,7 @@ def described(
         "identifiers", F.coalesce("identifiers", F.array().cast("array<struct<namespace:string,identifier_key:string>>"))
     )
     events = events.withColumn("event_id", event_id()).withColumn("event_name", F.lower(F.trim("event_name")))
-    return with_traffic_key(with_page(with_times(with_contract(events, contracts)), rules))
+    return with_traffic_key(with_page(with_times(with_unmapped(with_contract(events, contracts))), rules))
 
 
 def classified(mapped: DataFrame, existing: DataFrame, rules: Mapping[str, Any], platform: Platform | None = None) -> DataFrame:
@@ -168,13 +178,17 @@ def classified(mapped: DataFrame, existing: DataFrame, rules: Mapping[str, Any],
 
 
 def conform_events(
-    mapped: DataFrame, existing: DataFrame, rules: Mapping[str, Any], contracts: Mapping[str, Mapping[str, Any]] | None = None
+    mapped: DataFrame,
+    existing: DataFrame,
+    rules: Mapping[str, Any],
+    contracts: Mapping[str, Mapping[str, Any]] | None = None,
+    platform: Platform | None = None,
 ) -> DataFrame:
     """One row per mapped record, typed, identified, classified and scrubbed; copies of an event share its event_id.
 
     existing: silver.events of this source. rules: conf/rules/channels.yml. contracts: event_name -> JSON Schema; conf/contracts unless given.
     """
-    return classified(described(mapped, rules, contracts), existing, rules)
+    return classified(described(mapped, rules, contracts), existing, rules, platform)
 
 
 JOB = Job(

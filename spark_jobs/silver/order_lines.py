@@ -23,17 +23,26 @@ def content_line_number() -> Column:
     return F.row_number().over(by_content)
 
 
+def with_line_amount(mapped: DataFrame) -> DataFrame:
+    """The mapped lines, each with its line_amount: what it is worth is part of what it says, and must survive."""
+    return mapped.withColumn("line_amount", F.coalesce("line_amount", amount_of(F.col("quantity"), F.col("unit_amount"))))
+
+
 def conform_order_lines(mapped: DataFrame) -> DataFrame:
-    """One row per mapped line, with line_number, line_amount and the order's UTC day."""
+    """One row per mapped line, with line_number and the order's UTC day."""
     of_order = W.partitionBy("source", "order_id", F.col("_reason").isNull())
     return mapped.withColumns(
         {
             "line_number": F.coalesce("line_number", content_line_number()).cast("int"),
-            "line_amount": F.coalesce("line_amount", amount_of(F.col("quantity"), F.col("unit_amount"))),
             "order_date": F.to_date(F.min("ordered_at").over(of_order)),
             "updated_at": F.coalesce("updated_at", "ordered_at"),
         }
     )
 
 
-JOB = Job(table="silver.order_lines", inputs={"mapped": "mapped:silver.order_lines"}, transform=conform_order_lines)
+JOB = Job(
+    table="silver.order_lines",
+    inputs={"mapped": "mapped:silver.order_lines"},
+    prepare=with_line_amount,
+    transform=conform_order_lines,
+)

@@ -7,24 +7,24 @@ from decimal import Decimal
 
 import pytest
 
-from conf.settings import rules
-from spark_jobs.attribution.credits import credit_channels
+from conf.settings import SettingsError, rules
+from spark_jobs.attribution.credits import check_models, credit_channels
 
 NOON = dt.datetime(2026, 3, 10, 12)
 CONVERSIONS = (
     "conversion_id STRING, person_id STRING, conversion_date DATE, converted_at TIMESTAMP, conversion_type STRING, quantity DECIMAL(18,6), "
-    "reporting_amount DECIMAL(18,2), refund_of STRING"
+    "reporting_amount DECIMAL(18,2), refund_of STRING, is_bot BOOLEAN"
 )
 TOUCHES = "touchpoint_id STRING, person_id STRING, touched_at TIMESTAMP, channel STRING, interaction STRING, source STRING, campaign_id STRING, has_consent BOOLEAN, is_bot BOOLEAN"
 PATH = [("a", 9, "Paid Search"), ("b", 6, "Social"), ("c", 0, "Email"), ("d", 0, "Display")]
 
 
-def order(conversion_id="o1", amount="50.00", person="p1", at=NOON, quantity=1):
-    return (conversion_id, person, at.date(), at, "order", Decimal(quantity), amount and Decimal(amount), None)
+def order(conversion_id="o1", amount="50.00", person="p1", at=NOON, quantity=1, bot=None):
+    return (conversion_id, person, at.date(), at, "order", Decimal(quantity), amount and Decimal(amount), None, bot)
 
 
 def refund(conversion_id, amount, of="o1", at=NOON, person="p1"):
-    return (conversion_id, person, at.date(), at, "refund", Decimal(0), Decimal(amount), of)
+    return (conversion_id, person, at.date(), at, "refund", Decimal(0), amount and Decimal(amount), of, None)
 
 
 def touch(
@@ -35,10 +35,11 @@ def touch(
 
 @pytest.fixture
 def ledger(spark):
-    def build(conversions, touches, everything=None):
+    def build(conversions, touches, everything=None, models=None):
+        given = rules("attribution") if models is None else {**rules("attribution"), "models": models}
         frame = spark.createDataFrame(conversions, CONVERSIONS)
         whole = spark.createDataFrame(everything or conversions, CONVERSIONS)
-        rows = credit_channels(frame, whole, spark.createDataFrame(touches, TOUCHES), rules("attribution"), "run-1").collect()
+        rows = credit_channels(frame, whole, spark.createDataFrame(touches, TOUCHES), given, "run-1").collect()
         assert len({(r.model, r.conversion_id, r.touchpoint_id) for r in rows}) == len(rows)
         return rows
 
@@ -80,7 +81,7 @@ def test_the_window_is_closed_at_the_conversion_and_open_at_its_far_end(ledger):
 def test_what_earns_nothing_says_why(ledger):
     conversions = [
         order("nobody", person=None), order("negative", amount="-5.00"), order("rateless", amount=None), order("untouched", person="p2"),
-        order("later", person="p3"), order("old", person="p4"), order("refused", person="p5"), order("crawled", person="p6"),
+        order("later", person="p3"), order("old", person="p4"), order("refused", person="p5"), order("crawled", person="p6"), order("bot", bot=True),
     ]  # fmt: skip
     touches = [
         touch("t3", -1, person="p3"),
@@ -93,7 +94,7 @@ def test_what_earns_nothing_says_why(ledger):
     found = {c[0]: reason(rows, c[0]) for c in conversions}
     assert found == {
         "nobody": {"no_identity"}, "negative": {"negative_value"}, "rateless": {"no_rate"}, "untouched": {"no_touch"}, "later": {"after_conversion"},
-        "old": {"no_touch_in_window"}, "refused": {"no_consent"}, "crawled": {"no_touch"},
+        "old": {"no_touch_in_window"}, "refused": {"no_consent"}, "crawled": {"no_touch"}, "bot": {"bot"},
     }  # fmt: skip
 
 
@@ -130,6 +131,41 @@ def test_a_refund_without_or_beyond_its_order_is_unattributed(ledger):
     assert reason(rows, "lost") == {"refund_without_conversion"}
     assert reason(rows, "more") == {"refund_exceeds_value"}
     assert amounts(rows, "linear", "more") == {"": "-60.00"}
+
+
+def test_a_refused_refund_takes_nothing_from_those_after_it(ledger):
+    later = [NOON + dt.timedelta(days=d) for d in (1, 2, 3)]
+    refunds = [refund("much", "-60.00", at=later[0]), refund("some", "-20.00", at=later[1]), refund("rest", "-30.00", at=later[2])]
+    rows = ledger([order(), *refunds], [touch("a", 1)])
+    assert reason(rows, "much") == {"refund_exceeds_value"}
+    assert (amounts(rows, "linear", "some"), amounts(rows, "linear", "rest")) == ({"a": "-20.00"}, {"a": "-30.00"})
+
+
+def test_a_refund_of_an_order_without_a_rate_has_none_either(ledger):
+    rows = ledger([order(amount=None), refund("r1", None)], [touch("a", 1)])
+    assert reason(rows, "r1") == {"no_rate"}
+
+
+def test_each_time_decay_model_has_its_own_half_life(ledger):
+    models = {"slow": {"kind": "time_decay", "half_life_days": 7}, "fast": {"kind": "time_decay", "half_life_days": 1}}
+    rows = ledger([order(amount="3.00")], [touch("a", 1), touch("b", 0)], models=models)
+    assert amounts(rows, "fast") == {"a": "1.00", "b": "2.00"}
+    assert {m: sum(r.credit for r in rows if r.model == m) for m in models} == {"slow": Decimal(1), "fast": Decimal(1)}
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"kind": "markov"}, "model mine is of kind 'markov'; there are first"),
+        ({"kind": "position", "first": 0.4, "middle": 0.4, "last": 0.4}, "must add up to 1"),
+        ({"kind": "position", "first": 1.4, "middle": -0.8, "last": 0.4}, "needs middle as a number that is not negative"),
+        ({"kind": "time_decay"}, "needs half_life_days"),
+        ({"kind": "time_decay", "half_life_days": 0}, "half_life_days must be more than 0"),
+    ],
+)
+def test_a_model_whose_numbers_are_no_shares_is_named(model, said):
+    with pytest.raises(SettingsError, match=said):
+        check_models({"models": {"mine": model}})
 
 
 def test_a_conversion_worth_nothing_still_has_its_credit(ledger):

@@ -107,7 +107,8 @@ def test_what_changed_is_net_of_what_was_written_again_as_it_was(lake, monkeypat
     assert changed(source="a", only_lost=True) == [6]
     assert (lake.changed_days("silver.visits", since, "b"), lake.changed_days("silver.visits", since, "c")) == ([JAN_1], [])
     since = lake.version("silver.visits")
-    publish(lake, [("a", 4, JAN_1, 70, "y"), ("a", 5, JAN_1, 70, "y")], contract(), generation=5)
+    added = lake.spark.createDataFrame([("a", 4, JAN_1, 70, "y"), ("a", 5, JAN_1, 70, "y")], DDL)
+    lake.append(added, contract(), 2, Fence("visits/a", 5, "r1"))
     assert (changed(), changed(source="b"), changed(only_lost=True)) == ([70], [], [])
 
 

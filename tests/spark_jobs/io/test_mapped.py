@@ -5,7 +5,7 @@ from pyspark.sql.classic.dataframe import DataFrame
 
 from conf.settings import mapping, source_names
 from spark_jobs.io.lake import Lake
-from spark_jobs.io.mapped import candidates, parsed
+from spark_jobs.io.mapped import candidates, parsed, stated
 
 SHAPE = {"format": "json", "schema": "id STRING, at STRING, page STRUCT<url: STRING>, tags ARRAY<STRING>"}
 CASES = [
@@ -64,3 +64,21 @@ def test_every_declared_mapping_makes_a_plan_that_spark_connect_takes_too(spark,
     lake = Lake(spark, str(home / "lake"))
     for name in {name for stream in mapping(source)["streams"].values() for name in stream["tables"]}:
         assert candidates(lake, source, name, None, None).columns
+
+
+TIMES = [
+    ("2026-01-05T12:00:00Z", True), ("2026-01-05 12:00:00.123+02:00", True), (" 2026-1-5 ", True), ("9999-12-31", True),
+    ("12:00:00", False), ("T12:00", False), ("2026", False), ("2026-01", False), ("+12026-01-05T12:00:00Z", False), ("-290000-01-01", False),
+    ("+294247-01-10T00:00:00Z", False), ("0000-01-01", False), ("2026-02-30", False), ("now", False), ("soon", False), ("1767614400", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["date", "timestamp"])
+def test_a_time_names_its_day_in_a_year_of_four_digits(spark, kind):
+    rows = spark.createDataFrame([(text,) for text, _ in TIMES], "text STRING").selectExpr(f"try_cast({stated('text', kind)} as {kind}) as at")
+    assert [row["at"] is not None for row in rows.collect()] == [is_time for _, is_time in TIMES]
+
+
+def test_fields_that_the_schema_does_not_name_are_told(spark):
+    rows = spark.createDataFrame([('{"id": "a", "release": {"x": 1}, "at": null}',), ('{"id": "a"}',), ("{",)], "payload STRING")
+    assert [row["_unmapped"] or [] for row in parsed(rows, SHAPE).collect()] == [["release"], [], []]

@@ -20,7 +20,7 @@ REFUNDS = (
 )
 EVENTS = (
     "event_id STRING, event_date DATE, event_at TIMESTAMP, source STRING, event_name STRING, order_id STRING, value_amount DECIMAL(18,2), "
-    f"currency STRING, {IDS}"
+    f"currency STRING, {IDS}, is_bot BOOLEAN"
 )
 RATES = "rate_date DATE, currency STRING, rate DECIMAL(18,8)"
 MAP = "identifier_key STRING, namespace STRING, person_id STRING, valid_from TIMESTAMP, valid_to TIMESTAMP"
@@ -113,12 +113,12 @@ def test_a_refund_of_an_unknown_order_takes_its_own_days_rate_and_person(convert
 
 
 def test_declared_events_convert_with_their_value_or_none(converted):
-    def lead(event_id, name, value=None, currency=None):
-        return (event_id, JAN_5, noon(5), "site", name, None, value, currency, [("email", "e")])
+    def lead(event_id, name, value=None, currency=None, bot=False):
+        return (event_id, JAN_5, noon(5), "site", name, None, value, currency, [("email", "e")], bot)
 
     events = [
         lead("1", "lead_created"),
-        lead("2", "signed_up", Decimal("4.00"), "USD"),
+        lead("2", "signed_up", Decimal("4.00"), "USD", bot=True),
         lead("3", "order_completed", Decimal("9.00"), "GBP"),
     ]
     found = converted(events=events, rates=[(JAN_5, "USD", "0.75")])
@@ -126,6 +126,7 @@ def test_declared_events_convert_with_their_value_or_none(converted):
         ("event:1", "lead", "P", "1.000000"), ("event:2", "signup", "P", "1.000000"),
     ]  # fmt: skip
     assert [(str(c.value_amount), c.currency, str(c.reporting_amount)) for c in found] == [("0.00", "GBP", "0.00"), ("4.00", "USD", "3.00")]
+    assert [c.is_bot for c in found] == [False, True]
 
 
 def test_a_range_holds_what_is_dated_in_it(converted):
@@ -135,7 +136,7 @@ def test_a_range_holds_what_is_dated_in_it(converted):
 
 def test_any_event_converts_by_rule_under_a_condition_and_with_a_declared_worth(converted):
     def happened(event_id, name, value=None):
-        return (event_id, JAN_5, noon(5), "crm", name, None, value, value and "GBP", [("email", "e")])
+        return (event_id, JAN_5, noon(5), "crm", name, None, value, value and "GBP", [("email", "e")], False)
 
     declared = {
         "lead_created": {"type": "lead", "value_amount": 20},

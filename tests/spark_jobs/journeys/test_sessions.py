@@ -13,7 +13,7 @@ EVENTS = (
     "event_id STRING, event_date DATE, event_at TIMESTAMP, source STRING, event_type STRING, event_name STRING, "
     "identifiers ARRAY<STRUCT<namespace STRING, identifier_key STRING>>, page_path STRING, utm_source STRING, utm_medium STRING, "
     "utm_campaign STRING, click_id STRING, channel STRING, channel_rule STRING, campaign_id STRING, campaign_name STRING, ad_group_id STRING, ad_id STRING, "
-    "device_type STRING, country STRING, is_bot BOOLEAN, bot_reason STRING"
+    "device_type STRING, country STRING, is_bot BOOLEAN, bot_reason STRING, consent MAP<STRING,BOOLEAN>"
 )
 NAMES = [part.split()[0] for part in EVENTS.split(", ") if not part.startswith("identifier_key")]
 MAP = "identifier_key STRING, namespace STRING, person_id STRING, valid_from TIMESTAMP, valid_to TIMESTAMP"
@@ -102,6 +102,13 @@ def test_counts_engagement_landing_and_crawlers(sessions_of):
         (None, None, 1, 0, 1, True, False, False),
         ("/", "/c", 2, 2, 0, True, False, True),
     ]
+
+
+def test_one_event_that_refuses_marketing_is_the_sessions_refusal(sessions_of):
+    yes, no, other = {"marketing": True}, {"marketing": False}, {"analytics": False}
+    visits = [[None, other], [None, yes], [yes, no, None]]
+    events = [view(at(10 + 2 * hour, minute), consent=said) for hour, stated in enumerate(visits) for minute, said in enumerate(stated)]
+    assert [s.has_consent for s in sessions_of(events)] == [None, True, False]
 
 
 def test_engaged_time_is_the_pauses_each_at_most_five_minutes(sessions_of):

@@ -10,12 +10,12 @@ from spark_jobs.journeys.touchpoints import collect_touchpoints
 
 SESSIONS = (
     "session_id STRING, person_id STRING, source STRING, session_date DATE, started_at TIMESTAMP, page_views INT, channel STRING, "
-    "campaign_id STRING, utm_campaign STRING, is_bot BOOLEAN, campaign_name STRING, ad_group_id STRING, ad_id STRING, channel_rule STRING"
+    "campaign_id STRING, utm_campaign STRING, is_bot BOOLEAN, campaign_name STRING, ad_group_id STRING, ad_id STRING, channel_rule STRING, has_consent BOOLEAN"
 )
 EVENTS = (
     "event_id STRING, event_at TIMESTAMP, source STRING, event_name STRING, "
     "identifiers ARRAY<STRUCT<namespace STRING, identifier_key STRING>>, channel STRING, campaign_id STRING, campaign_name STRING, "
-    "utm_campaign STRING, ad_group_id STRING, ad_id STRING, is_bot BOOLEAN, device_type STRING, channel_rule STRING"
+    "utm_campaign STRING, ad_group_id STRING, ad_id STRING, is_bot BOOLEAN, device_type STRING, channel_rule STRING, consent MAP<STRING, BOOLEAN>"
 )
 SPEND = (
     "campaign_id STRING, ad_id STRING, spend_date DATE, account_time_zone STRING, impressions BIGINT, clicks BIGINT, "
@@ -27,7 +27,7 @@ NOON = dt.datetime(2026, 1, 5, 12)
 HOUR, TODAY = dt.timedelta(hours=1), NOON.date()
 
 
-def visit(session_id, channel="Email", page_views=1, started_at=NOON, person="P", bot=False, campaign_id=None, utm_campaign=None, ad_id=None):
+def visit(session_id, channel="Email", page_views=1, started_at=NOON, person="P", bot=False, campaign_id=None, utm_campaign=None, ad_id=None, consent=None):
     return (
         session_id,
         person,
@@ -43,11 +43,12 @@ def visit(session_id, channel="Email", page_views=1, started_at=NOON, person="P"
         None,
         ad_id,
         "5:manual",
+        consent,
     )
 
 
-def event(event_id, name, channel="Direct", key="e", campaign_id=None, ad_id=None, device=None):
-    return (event_id, NOON, "crm", name, [("email", key)], channel, campaign_id, None, None, None, ad_id, False, device, "1:direct")
+def event(event_id, name, channel="Direct", key="e", campaign_id=None, ad_id=None, device=None, consent=None):
+    return (event_id, NOON, "crm", name, [("email", key)], channel, campaign_id, None, None, None, ad_id, False, device, "1:direct", consent)
 
 
 def spend(amount, clicks=0, impressions=0, campaign_id="9", ad_id="", day=TODAY, zone="UTC"):
@@ -118,6 +119,16 @@ def test_one_refusal_of_any_identifier_is_a_refusal_and_another_purpose_is_none(
     assert [t.has_consent for t in touches_of([visit("s1"), visit("s2", person=None)], consents=other)] == [True, True]
 
 
+def test_what_the_contact_itself_refuses_is_refused_and_no_more_than_that(touches_of):
+    yes, no = {"marketing": True, "analytics": False}, {"marketing": False}
+    contacts = {
+        "sessions": [visit("s1", consent=False), visit("s2", consent=True), visit("s3")],
+        "events": [event("t1", "email_clicked", consent=no), event("t2", "email_clicked", consent=yes), event("t3", "email_clicked")],
+    }
+    assert [t.has_consent for t in touches_of(**contacts)] == [False, True, True] * 2
+    assert {t.has_consent for t in touches_of(**contacts, consents=[answer(False, NOON - HOUR)])} == {False}
+
+
 def test_a_crawlers_visit_is_flagged(touches_of):
     assert [t.is_bot for t in touches_of([visit("s1", bot=True), visit("s2")])] == [True, False]
 
@@ -129,11 +140,11 @@ def test_ids_are_of_the_session_or_the_event_alone(touches_of):
 
 
 def test_every_kind_of_contact_has_its_interaction_and_a_proxy_s_open_is_none(touches_of):
-    names = ("ad_clicked", "ad_impressed", "ad_viewed", "email_clicked", "email_opened", "mailing_sent")
+    names = ("ad_clicked", "ad_impressed", "ad_viewed", "email_clicked", "email_opened", "mailing_sent", "sms_clicked", "push_opened")
     events = [event(str(i), name) for i, name in enumerate(names)]
-    events += [event("6", "email_opened", device="proxy"), event("7", "email_clicked", device="proxy")]
+    events += [event("8", "email_opened", device="proxy"), event("9", "email_clicked", device="proxy")]
     assert [(t.event_id, t.interaction) for t in touches_of(events=events)] == [
-        ("0", "click"), ("1", "view"), ("2", "engaged_view"), ("3", "click"), ("4", "open"), ("5", "mailing"), ("7", "click"),
+        ("0", "click"), ("1", "view"), ("2", "engaged_view"), ("3", "click"), ("4", "open"), ("5", "mailing"), ("6", "click"), ("7", "click"), ("9", "click"),
     ]  # fmt: skip
 
 

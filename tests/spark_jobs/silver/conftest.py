@@ -8,7 +8,7 @@ import pytest
 
 from conf.tables import table
 
-PROVENANCE = "_reason STRING, _extracted_at TIMESTAMP, _slice_id STRING, _attempt INT"
+PROVENANCE = "_reason STRING, _extracted_at TIMESTAMP, _slice_id STRING, _attempt INT, _slice_from STRING, _unmapped ARRAY<STRING>"
 EXTRACTED = dt.datetime(2026, 1, 20)
 
 

@@ -7,10 +7,10 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
-from conf.settings import rules
+from conf.settings import platform, rules
 from spark_jobs.silver.events import COLUMNS, conform_events
 
-NOON = dt.datetime(2026, 1, 5, 12)
+NOON, EXTRACTED = dt.datetime(2026, 1, 5, 12), dt.datetime(2026, 1, 20)
 EXTRA = "sent_at TIMESTAMP, original_at TIMESTAMP, user_agent STRING, ip STRING"
 
 
@@ -30,7 +30,7 @@ def event(**changes):
 @pytest.fixture
 def conformed(mapped, rows_of):
     def run(*events, existing=(), extra=""):
-        result = conform_events(mapped("silver.events", list(events), extra), rows_of("silver.events", list(existing)), rules("channels"))
+        result = conform_events(mapped("silver.events", list(events), extra), rows_of("silver.events", list(existing)), rules("channels"), platform=platform())
         assert set(COLUMNS) <= set(result.columns) and "ip" not in result.columns and "user_agent" not in result.columns
         return result.orderBy("_source_row").collect()
 
@@ -107,6 +107,37 @@ def test_a_malformed_record_passes_through_with_its_reason(conformed):
     good, bad = conformed(event(value_amount=Decimal("9.99"), currency="GBP"), lost)
     assert (bad["_reason"], bad["is_conflict"]) == ("malformed_json", False)
     assert (good["value_amount"], good["channel"], good["channel_rule"]) == (Decimal("9.99"), "Direct", "1:direct")
+
+
+def test_a_time_of_receipt_in_the_future_or_none_is_that_of_our_fetching(conformed):
+    ahead = {"received_at": dt.datetime(2100, 1, 1), "event_at": dt.datetime(2100, 1, 1)}
+    clocks = {"original_at": NOON, "sent_at": NOON + dt.timedelta(seconds=9)}
+    future, corrected, alone, sent = conformed(
+        event(**ahead), event(**ahead, **clocks), event(received_at=None), event(received_at=None, **clocks), extra=EXTRA
+    )
+    assert future["event_at"] == future["received_at"] == corrected["received_at"] == EXTRACTED
+    assert corrected["event_at"] == EXTRACTED - dt.timedelta(seconds=9)
+    # without the third clock the other two correct nothing
+    assert (alone["event_at"], sent["event_at"], alone["received_at"]) == (NOON, NOON, EXTRACTED)
+    assert alone["event_id"] != event_id_of(conformed, event(received_at=None, event_at=NOON + dt.timedelta(hours=1)))
+
+
+def event_id_of(conformed, one):
+    return conformed(one)[0]["event_id"]
+
+
+def test_a_body_that_is_set_aside_or_too_late_conflicts_with_none(conformed):
+    bad, slices = event(currency="pounds"), {"_slice_from": "2026-01-05"}
+    old = event(page_title="Cart", event_at=NOON - dt.timedelta(days=60))
+    assert [r["is_conflict"] for r in conformed(event(), bad)] == [False, False]
+    assert [r["is_conflict"] for r in conformed(event(**slices), old | slices)] == [False, False]
+    assert [r["is_conflict"] for r in conformed(event(), bad, event(page_title="Cart"))] == [True, True, True]
+
+
+def test_fields_of_the_record_that_no_mapping_names_are_told(conformed):
+    known, more = conformed(event(_unmapped=[]), event(_unmapped=["release", "build"], client_event_id="e2"))
+    assert known["_drift"] is None
+    assert [tuple(d) for d in more["_drift"]] == [("/release", "unmapped", None), ("/build", "unmapped", None)]
 
 
 def test_a_broken_contract_sets_the_one_event_aside_and_what_is_unknown_is_kept(conformed):

@@ -3,7 +3,7 @@
 import datetime as dt
 from decimal import Decimal
 
-from spark_jobs.silver.order_lines import conform_order_lines
+from spark_jobs.silver.order_lines import conform_order_lines, with_line_amount
 
 LATE = dt.datetime(2026, 1, 5, 23, 59)
 
@@ -14,7 +14,7 @@ def line(**changes):
 
 
 def conformed(mapped, *lines):
-    return conform_order_lines(mapped("silver.order_lines", list(lines))).orderBy("_source_row").collect()
+    return conform_order_lines(with_line_amount(mapped("silver.order_lines", list(lines)))).orderBy("_source_row").collect()
 
 
 def test_lines_without_numbers_are_numbered_by_what_they_say(mapped):
