@@ -1,6 +1,6 @@
 """Landing: the files every pulled or dropped record ends in before anything reads it.
 
-<landing>/<source>/<stream>/<account>/<slice_id>/<attempt>/part-00001.jsonl.gz and, last of all, manifest.json.
+<landing>/<source>/<stream>/<account>/<slice_id>/<attempt>/part-00001.jsonl.gz (or .parquet) and, last of all, manifest.json.
 A part or manifest is written as .tmp, fsynced, renamed, and its folder fsynced; only parts that a manifest names exist for a reader,
 so a killed attempt never counts and its number is never used again. A manifest names its files by absolute path.
 A line of a part is one record in its envelope: the columns of bronze but `_file`, with the record in `payload`, or its bytes as base64
@@ -27,6 +27,7 @@ import orjson
 from connectors.errors import ConnectorError, LandingBusyError
 
 MANIFEST = "manifest.json"
+ORDER = ("extracted_at", "slice_id", "attempt")
 PART_RECORDS = 50_000
 PART_BYTES = 64 * 1024 * 1024
 # Fast enough to keep up with a disk; a landing file is read once and then kept, so size matters less than CPU.
@@ -74,6 +75,18 @@ class Landed:
         origin: Mapping[str, Any] = self.manifest.get("origin") or {}
         return origin
 
+    @property
+    def slice(self) -> tuple[str, str]:
+        """Account and slice: what a later attempt replaces whole."""
+        return self.manifest["account"], self.manifest["slice_id"]
+
+    def is_whole(self) -> bool:
+        """Whether its files are there and hold what the manifest says."""
+        try:
+            return all(file_sha256(Path(file["path"])) == file["sha256"] for file in self.manifest["files"])
+        except OSError:
+            return False
+
 
 def instant_text(instant: datetime) -> str:
     """An instant as landing files write it: 2026-11-20T10:11:12.000000Z."""
@@ -106,16 +119,32 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
     fsync_folder(path.parent)
 
 
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file, which takes no space; where the file system allows none, a durable copy."""
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or somebody else's file
+        temporary = target.with_name(target.name + ".tmp")
+        shutil.copyfile(source, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.rename(target)
+    fsync_folder(target.parent)
+
+
 def landed(root: Path, source: str, stream: str) -> list[Landed]:
     """Every complete attempt of a stream, oldest first (by slice, then attempt)."""
     folder = root / source / stream
     found = []
     for path in folder.glob(f"*/*/*/{MANIFEST}"):
         try:
-            found.append(Landed(path.parent, json.loads(path.read_bytes())))
+            manifest = json.loads(path.read_bytes())
         except ValueError as error:
             raise ConnectorError(f"{path}: not valid JSON ({error}); move its folder away and pull again") from error
-    return sorted(found, key=lambda one: (one.manifest["extracted_at"], one.manifest["slice_id"], one.manifest["attempt"]))
+        if not isinstance(manifest, dict) or not set(ORDER) <= set(manifest):
+            raise ConnectorError(f"{path}: not a manifest, which has {list(ORDER)}; move its folder away and pull again")
+        found.append(Landed(path.parent, manifest))
+    return sorted(found, key=lambda one: tuple(one.manifest[name] for name in ORDER))
 
 
 class Landing:
@@ -149,11 +178,17 @@ class Landing:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def land_in_place(self, piece: Slice, path: Path, sha256: str, records: int, extracted_at: datetime) -> Landed:
-        """Publish a Parquet file where it lies: the manifest names its absolute path, sha256 and records; nothing is copied."""
+    def land_whole(self, piece: Slice, path: Path, sha256: str, records: int, extracted_at: datetime) -> Landed:
+        """Publish a Parquet file as it is, as the one part of an attempt: every delivery has a path of its own, also under an old name."""
         folder, attempt = self._new_attempt(piece)
-        files = [{"path": str(path.resolve()), "sha256": sha256, "records": records}]
-        return self._publish(folder, piece, attempt, extracted_at, "parquet", files)
+        try:
+            part = folder / "part-00001.parquet"
+            _link_or_copy(path.resolve(), part)
+            files = [{"path": str(part.resolve()), "sha256": sha256, "records": records}]
+            return self._publish(folder, piece, attempt, extracted_at, "parquet", files)
+        except Exception:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _new_attempt(self, piece: Slice) -> tuple[Path, int]:
         slice_folder = self.root / piece.source / piece.stream / piece.account / piece.slice_id

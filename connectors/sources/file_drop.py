@@ -129,8 +129,9 @@ def _root_folder(root: str, source: str, stream: str) -> Path:
 
 
 def pull_stream(stream: Stream, first_day: date, last_day: date, landing: Landing, say: Callable[[str], None]) -> Counts:
-    """Land one stream's files of the range: each content once, a changed file as the slice's next attempt. New files of earlier days too,
-    when they are no older than the stream's first landed day and accept_late_days: they came late, or restate their day."""
+    """Land one stream's files of the range: each content once, a changed file as the slice's next attempt, and so a file whose landed
+    parts were damaged or lost since. New files of earlier days too, when they are no older than the stream's first landed day and
+    accept_late_days: they came late, or restate their day."""
     found = matching(stream)
     drops = [drop for drop in found if drop.day is None or first_day <= drop.day <= last_day]
     before = landed(landing.root, stream.source.source, stream.name)
@@ -144,14 +145,21 @@ def pull_stream(stream: Stream, first_day: date, last_day: date, landing: Landin
     if not drops:
         patterns = " or ".join(str(stream.root / pattern) for pattern in stream.patterns)
         say(f"{stream.source.source}.{stream.name}: no files match {patterns} from {first_day} to {last_day}")
-    newest = {one.origin.get("path"): one.origin.get("sha256") for one in before}
+    newest = {one.origin.get("path"): one for one in before}
+    last = {one.slice: one for one in before}
     contents = {one.origin.get("sha256") for one in before}
     counts = Counts(files=len(drops))
     slices: dict[str, list[tuple[Drop, str, datetime]]] = {}
     for place, drop in enumerate(drops):
         sha256, path = file_sha256(drop.path), str(drop.path.resolve())
-        is_copy = path not in newest and not stream.is_report and sha256 in contents
-        if newest.get(path) == sha256 or is_copy:
+        earlier = newest.get(path)
+        is_same = earlier is not None and earlier.origin.get("sha256") == sha256
+        is_copy = earlier is None and not stream.is_report and sha256 in contents
+        # what was replaced since is not read any more, whatever became of it
+        is_damaged = is_same and earlier is not None and earlier is last[earlier.slice] and not earlier.is_whole()
+        if is_damaged:
+            say(f"{stream.source.source}.{stream.name}: what was landed of {drop.path} was changed, cut or lost; it is landed again")
+        elif is_same or is_copy:
             counts.skipped += 1
             continue
         # Attempts of one pull differ in extracted_at, so that "the newest" has one meaning everywhere.
@@ -219,7 +227,7 @@ def land_file(stream: Stream, drop: Drop, sha256: str, extracted_at: datetime, l
     try:
         if kind == "parquet":
             rows = pq.ParquetFile(drop.path).metadata.num_rows
-            return landing.land_in_place(piece, drop.path, sha256, rows, extracted_at)
+            return landing.land_whole(piece, drop.path, sha256, rows, extracted_at)
         with _opened(drop.path) as file:
             records = csv_records(file, stream.delimiter, drop.path) if kind == "csv" else line_records(file, skip_blank=kind == "jsonl")
             return landing.land_records(piece, records, extracted_at)

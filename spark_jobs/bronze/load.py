@@ -1,12 +1,13 @@
 """bronze.<source>__<stream>: every landed record as received, once per landing file.
 
-Reads only what a manifest names, checks each file's record count against it, and appends in one commit per stream. An event
+Reads only what a manifest names, checks each file's sha256 and record count against it, and appends in one commit per stream. An event
 log is read by Structured Streaming (file source, availableNow), whose checkpoint keeps which files were read.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import uuid
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.settings import platform, source as declared_source
 from conf.tables import Field, Table, Write
-from spark_jobs.errors import GateError
+from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import BRONZE, bronze_name
 from spark_jobs.io.small import open_table, query
@@ -33,6 +34,8 @@ ENVELOPE = (
     "_slice_to STRING, _api_version STRING, _run_id STRING, _page INT, _sha256 STRING, _slice_id STRING, _attempt INT, "
     "_ingest_date DATE, payload STRING, payload_bytes STRING"
 )
+# What a manifest must say for its files to be found and ordered
+NEEDED = ("account", "slice_id", "attempt", "format", "extracted_at", "files")
 # What a manifest says of all rows of its files
 SAID = ("source", "stream", "account", "request_id", "slice_from", "slice_to", "api_version", "run_id", "slice_id")
 
@@ -60,9 +63,54 @@ class Loaded:
 def manifests(source: str, stream: str) -> list[dict[str, Any]]:
     """Every complete manifest of a stream, in order of slice and attempt."""
     root = Path(platform().landing, source, stream)
-    found = [json.loads(path.read_bytes()) for path in root.rglob("manifest.json")]
+    found = [read_manifest(path) for path in root.rglob("manifest.json")]
     complete = [m for m in found if m.get("slice_complete", True)]
     return sorted(complete, key=lambda m: (m["slice_id"], m["attempt"]))
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """One attempt's manifest. Raises ThroughlineError when it is cut or not a manifest."""
+    advice = "move its folder away, pull its slice again and load again"
+    try:
+        manifest = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ThroughlineError(f"{path}: not valid JSON ({error}); {advice}") from None
+    if not isinstance(manifest, dict) or not set(NEEDED) <= set(manifest):
+        raise ThroughlineError(f"{path}: not a manifest, which has {list(NEEDED)}; {advice}")
+    return manifest
+
+
+def damage(file: Mapping[str, Any]) -> str | None:
+    """How a landed file differs from what its manifest says; None when it does not."""
+    try:
+        with open(file["path"], "rb") as content:
+            is_same = hashlib.file_digest(content, "sha256").hexdigest() == file["sha256"]
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if is_same else "its sha256 is not the manifest's"
+
+
+def wanted(name: str, found: list[dict[str, Any]], known: Mapping[str, int]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The landed files (manifest, file) that bronze has not, all of them whole.
+
+    A damaged attempt that was delivered again since is left out: nothing would be read of it. Raises GateError for any other damaged file.
+    """
+    newest = {(m["account"], m["slice_id"]): m["attempt"] for m in found}
+    fresh = [(m, f) for m in found for f in m["files"] if f["path"] not in known]
+    damaged = [(m, f["path"], what) for m, f in fresh if (what := damage(f))]
+    needed = [(m, path, what) for m, path, what in damaged if m["attempt"] == newest[m["account"], m["slice_id"]]]
+    if needed:
+        said = "; ".join(f"{path}: {what}" for _, path, what in needed[:3])
+        days = sorted({m.get("slice_from") or m["extracted_at"][:10] for m, _, _ in needed})
+        again = f"python -m connectors pull {needed[0][0]['source']} --from {days[0]} --to {days[-1]}"
+        raise GateError(
+            f"{name}: {len(needed)} landing file(s) were changed, cut or lost: {said}. Nothing was loaded. Pull what was dropped again "
+            f"(`{again}`; if the drop is gone, deliver it again, under any name, and move the landed folder away first), then load again"
+        )
+    for m, path, what in damaged:
+        print(f"{name}: {path}: {what}; left out, because attempt {newest[m['account'], m['slice_id']]} replaced it", flush=True)
+    left_out = [m for m, _, _ in damaged]
+    return [(m, f) for m, f in fresh if m not in left_out]
 
 
 def files_in(lake: Lake, name: str) -> dict[str, int]:
@@ -93,7 +141,7 @@ def read_jsonl(lake: Lake, files: list[str]) -> DataFrame:
 
 
 def read_parquet(lake: Lake, drops: list[tuple[dict[str, Any], dict[str, Any]]]) -> DataFrame:
-    """Parquet drops (manifest, file) of one schema, in place: each row as JSON, numbered by its place in the file; a string column `payload`
+    """Parquet drops (manifest, file) of one schema: each row as JSON, numbered by its place in the file; a string column `payload`
     is the record as received."""
     rows = lake.spark.read.parquet(*(file["path"] for _, file in drops))
     has_payload = dict(rows.dtypes).get("payload") == "string"
@@ -137,13 +185,13 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
     contract = bronze_table(source, stream)
     found = manifests(source, stream)
     known = files_in(lake, contract.name) if found else {}
-    fresh = [(m, f) for m in found for f in m["files"] if f["path"] not in known]
+    fresh = wanted(contract.name, found, known)
     promised = sum(f["records"] for _, f in fresh)
     if not fresh:
         return Loaded(contract.name, 0, 0, len(known))
     lake.create(contract)
     if declared_source(source).kind == "event_log" and all(m["format"] == "jsonl" for m in found):
-        _stream_events(lake, contract, found, fence)
+        _stream_events(lake, contract, [file["path"] for _, file in fresh], fence)
         _refuse_cut_files(contract.name, fresh, files_in(lake, contract.name), "the file's records before the cut are in the table")
         return Loaded(contract.name, promised, promised, len(known))
     rows = read_fresh(lake, fresh)
@@ -161,19 +209,20 @@ def _refuse_cut_files(name: str, fresh: list[tuple[dict[str, Any], dict[str, Any
         if counted.get(f["path"], 0) != f["records"]
     ]
     if wrong:
-        raise GateError(f"{name}: {len(wrong)} landing file(s) were changed or cut: {'; '.join(wrong[:3])}. Pull the slice again; {what}.")
+        raise GateError(f"{name}: {len(wrong)} landing file(s) hold other records than their manifests say: {'; '.join(wrong[:3])}. Pull the slice again; {what}.")
 
 
-def _stream_events(lake: Lake, contract: Table, found: list[dict[str, Any]], fence: Fence) -> None:
-    """The event log through Structured Streaming; the Delta sink and the checkpoint make each file count once."""
+def _stream_events(lake: Lake, contract: Table, named: list[str], fence: Fence) -> None:
+    """The named files of an event log through Structured Streaming; the Delta sink and the checkpoint make each file count once."""
     source, stream = contract.name.removeprefix("bronze.").split("__", 1)
     # a part without a manifest is of a pull that died: its retry lands under a new attempt, so the part is never wanted
-    named = [f["path"] for m in found for f in m["files"]]
     landed = (
         lake.spark.readStream.schema(ENVELOPE)
         .option("maxFileAge", "3650d")
         .option("recursiveFileLookup", "true")
         .option("pathGlobFilter", "part-*.jsonl.gz")
+        # the named ones are whole; a damaged one beside them must not stop the stream
+        .option("ignoreCorruptFiles", "true")
     )
     rows = landed.json(f"{platform().landing}/{source}/{stream}")
     rows = enveloped(rows.withColumn("_file", path_read()))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.errors import ConnectorError
 from connectors.kernel import landing as module
 from connectors.kernel.landing import Landing, Record, Slice, landed
 
@@ -106,3 +107,11 @@ def test_the_manifest_is_written_after_every_part(tmp_path, monkeypatch):
 def test_a_slice_without_records_is_complete(tmp_path):
     done = Landing(tmp_path, "run-1").land_records(piece(), [], AT)
     assert done.manifest["files"] == [] and done.manifest["slice_complete"] is True and done.records == 0
+
+
+@pytest.mark.parametrize("content", ['{"attempt": 1, "fi', "[]", "{}"])
+def test_a_manifest_that_is_none_is_named(tmp_path, content):
+    done = Landing(tmp_path, "run-1").land_records(piece(), [Record(1, b"x")], AT)
+    (done.folder / "manifest.json").write_text(content)
+    with pytest.raises(ConnectorError, match=r"2026-11-19/1/manifest\.json: not .*; move its folder away and pull again"):
+        landed(tmp_path, "shop", "orders")

@@ -46,6 +46,11 @@ def payloads(tmp_path) -> list[dict]:
     return found
 
 
+def payloads_of(one) -> list[str]:
+    files = [gzip.decompress(Path(file["path"]).read_bytes()) for file in one.manifest["files"]]
+    return [json.loads(line)["payload"] for content in files for line in content.splitlines()]
+
+
 def rows(text: bytes, delimiter: str = ",") -> list[tuple[int, bytes]]:
     return [tuple(r) for r in csv_records(text.splitlines(keepends=True), delimiter, Path("a.csv"))]
 
@@ -146,6 +151,32 @@ def test_two_files_of_one_day_are_two_slices(drops, tmp_path):
     assert [one.manifest["attempt"] for one in landed(tmp_path / "landing", "shop", "orders")] == [1, 1]
 
 
+@pytest.mark.parametrize("harm", [Path.unlink, lambda part: part.write_bytes(part.read_bytes()[:-9])])
+def test_a_slice_whose_parts_were_lost_or_changed_is_landed_again(drops, tmp_path, harm):
+    (drops / "2026-11-20.csv").write_text("id\n1\n")
+    (drops / "2026-11-21.csv").write_text("id\n2\n")
+    pull(tmp_path)
+    harm(next((tmp_path / "landing").rglob("2026-11-20/1/part-*")))
+    counts, said = pull(tmp_path)
+    assert (counts.landed, counts.skipped) == (1, 1) and "2026-11-20.csv was changed, cut or lost" in said[0]
+    done = landed(tmp_path / "landing", "shop", "orders")
+    assert [(one.manifest["slice_id"], one.manifest["attempt"]) for one in done] == [("2026-11-20", 1), ("2026-11-21", 1), ("2026-11-20", 2)]
+    assert pull(tmp_path)[0].skipped == 2
+
+
+def test_a_lost_delivery_that_was_restated_since_is_not_landed_again(drops, tmp_path):
+    source = shop(path="{date}/delivered-{delivery}.csv")
+    (drops / "2026-11-20").mkdir()
+    for n in (1, 2):
+        (drops / f"2026-11-20/delivered-{n}.csv").write_text(f"id\n{n}\n")
+    pull(tmp_path, source)
+    next((tmp_path / "landing").rglob("1/part-*")).unlink()
+    # as attempt 3 the older delivery would replace the newer
+    assert pull(tmp_path, source)[0].landed == 0
+    next((tmp_path / "landing").rglob("2/part-*")).unlink()
+    assert pull(tmp_path, source)[0].landed == 1 and payloads_of(landed(tmp_path / "landing", "shop", "orders")[-1]) == ['{"id":"2"}']
+
+
 def test_no_files_is_said_and_is_no_failure(drops, tmp_path):
     counts, said = pull(tmp_path)
     assert counts.files == 0
@@ -190,13 +221,29 @@ def test_json_and_log_lines_land_as_they_are():
     assert [tuple(r) for r in line_records([b"a\n", b"\n"], skip_blank=False)] == [(1, b"a"), (2, b"")]
 
 
-def test_a_parquet_file_is_named_where_it_lies(drops, tmp_path):
-    pq.write_table(pa.table({"id": [1, 2, 3]}), drops / "2026-11-20.parquet")
+def test_each_delivery_of_a_parquet_file_has_its_own_path_because_bronze_knows_files_by_their_paths(drops, tmp_path):
+    drop = drops / "2026-11-20.parquet"
+    for ids in ([1, 2, 3], [4]):
+        pq.write_table(pa.table({"id": ids}), drops / "new.tmp")
+        (drops / "new.tmp").rename(drop)
+        pull(tmp_path, shop(path="{date}.parquet"))
+    first, second = (Path(one.manifest["files"][0]["path"]) for one in landed(tmp_path / "landing", "shop", "orders"))
+    assert first.name == second.name == "part-00001.parquet" and first != second
+    assert (pq.read_table(first)["id"].to_pylist(), pq.read_table(second)["id"].to_pylist()) == ([1, 2, 3], [4])
+    assert second.samefile(drop)  # a second name takes no space
+
+
+def test_a_parquet_file_that_cannot_be_linked_is_copied(drops, tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError("Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refused)
+    pq.write_table(pa.table({"id": [1]}), drops / "2026-11-20.parquet")
     counts, _ = pull(tmp_path, shop(path="{date}.parquet"))
     (done,) = landed(tmp_path / "landing", "shop", "orders")
-    assert counts.records == 3 and done.manifest["format"] == "parquet"
-    assert done.manifest["files"][0]["path"] == str(drops / "2026-11-20.parquet")
-    assert [p.name for p in (tmp_path / "landing").rglob("*") if p.is_file()] == ["manifest.json"]
+    part = Path(done.manifest["files"][0]["path"])
+    assert counts.records == 1 and not part.samefile(drops / "2026-11-20.parquet")
+    assert part.read_bytes() == (drops / "2026-11-20.parquet").read_bytes() and not list(tmp_path.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.jsonl.gz", gzip.compress(b'{"a":1}\n' * 900, mtime=0)[:-12]), ("a.parquet", b"PAR1 no")])

@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from conf.settings import Source
 from connectors.kernel.landing import Landing
 from connectors.sources import file_drop
 from spark_jobs.bronze import load
-from spark_jobs.errors import GateError
+from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.io.lake import Lake
 
 DAY = dt.date(2026, 3, 1)
@@ -51,7 +52,7 @@ def test_lines_and_parquet_rows_of_any_schema_are_records_as_received(shop):
     pq.write_table(pa.table({"payload": ['{"id": "6"}', None]}), drops / "payload.parquet")
     assert [(o["rows_in"], o["rows_out"]) for o in loaded()] == [(8, 8)]
     rows = bronze(lake)
-    found = {(Path(r["_file"]).name.split(".")[0], r["_row"]): r["payload"] for r in rows if r["_file"].endswith(".parquet")}
+    found = {(r["_slice_id"].replace("~", " ").split(".")[0], r["_row"]): r["payload"] for r in rows if r["_file"].endswith(".parquet")}
     assert {k: v and json.loads(v) for k, v in found.items()} == {
         ("narrow", 1): {"id": 5},
         ("payload", 1): {"id": "6"},
@@ -76,17 +77,83 @@ def test_a_file_is_loaded_once(shop):
     assert loaded()[0]["rows_out"] == 1 and len(bronze(lake)) == 2
 
 
-@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
-def test_a_file_that_lost_rows_since_it_was_pulled_is_refused_and_nothing_is_loaded(shop, kind):
-    drops, lake, _ = shop
-    pq.write_table(pa.table({"id": ["1", "2"]}), drops / "cut.parquet")
-    (drops / "lines.jsonl").write_text('{"id": "3"}\n{"id": "4"}\n')
+def rewritten(path: Path, ids: list[str]) -> None:
+    """The file's rows replaced in place, as a tool does that opens it for writing: all names of the file see the new ones."""
+    pq.write_table(pa.table({"id": ids}), path)
+
+
+def test_a_parquet_drop_rewritten_under_its_name_is_loaded_as_the_next_attempt(shop):
+    drops, lake, loaded = shop
+    rewritten(drops / "a.parquet", ["1", "2"])
+    loaded()
+    rewritten(drops / "a.parquet", ["3", "4"])
+    loaded()
+    assert sorted((r["_attempt"], json.loads(r["payload"])["id"]) for r in bronze(lake)) == [(1, "1"), (1, "2"), (2, "3"), (2, "4")]
+
+
+def test_a_drop_rewritten_before_it_was_loaded_is_loaded_once_as_it_is_now(shop, capsys):
+    drops, lake, loaded = shop
+    rewritten(drops / "a.parquet", ["1", "2"])
     file_drop.pull(SHOP, DAY, DAY, Landing(drops.parents[2] / "landing", "run-1"), print)
-    if kind == "parquet":
-        pq.write_table(pa.table({"id": ["1"]}), drops / "cut.parquet")
-    else:
-        (part,) = (drops.parents[2] / "landing").rglob("part-*.jsonl.gz")
-        part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()).splitlines(keepends=True)[0]))
+    rewritten(drops / "a.parquet", ["3", "4"])
+    loaded()
+    assert sorted((r["_attempt"], json.loads(r["payload"])["id"]) for r in bronze(lake)) == [(2, "3"), (2, "4")]
+    assert "1/part-00001.parquet: its sha256 is not the manifest's; left out, because attempt 2 replaced it" in capsys.readouterr().out
+
+
+def harm_parquet(drops: Path, landing: Path) -> None:
+    rewritten(drops / "a.parquet", ["1", "9"])
+
+
+def harm_lines(drops: Path, landing: Path) -> None:
+    part = next(landing.rglob("part-*.jsonl.gz"))
+    part.write_bytes(gzip.compress(gzip.decompress(part.read_bytes()).replace(b"3", b"9")))
+
+
+def cut_lines(drops: Path, landing: Path) -> None:
+    part = next(landing.rglob("part-*.jsonl.gz"))
+    part.write_bytes(part.read_bytes()[:-12])
+
+
+def lose_lines(drops: Path, landing: Path) -> None:
+    next(landing.rglob("part-*.jsonl.gz")).unlink()
+
+
+@pytest.mark.parametrize("kind", ["batch", "event_log"])
+@pytest.mark.parametrize("harm", [harm_parquet, harm_lines, cut_lines, lose_lines])
+def test_a_file_changed_cut_or_lost_since_it_was_pulled_is_refused_until_it_is_pulled_again(shop, monkeypatch, kind, harm):
+    drops, lake, loaded = shop
+    monkeypatch.setattr(load, "declared_source", lambda _: replace(SHOP, kind=kind))
+    landing = drops.parents[2] / "landing"
+    if harm is harm_parquet:
+        rewritten(drops / "a.parquet", ["1", "2"])
+    (drops / "lines.jsonl").write_text('{"id": "3"}\n{"id": "4"}\n')
+    file_drop.pull(SHOP, DAY, DAY, Landing(landing, "run-1"), print)
+    harm(drops, landing)
+    with pytest.raises(GateError, match=r"1 landing file.*1/part-00001\..*Nothing was loaded.*connectors pull shop --from \d{4}-\d\d-\d\d --to"):
+        load.load_source(lake, "shop", "test")
+    assert not lake.exists("bronze.shop__orders")
+    loaded()
+    ids = {"1", "9", "3", "4"} if harm is harm_parquet else {"3", "4"}
+    assert {json.loads(r["payload"])["id"] for r in bronze(lake)} == ids
+
+
+def test_a_manifest_of_other_counts_than_its_file_is_refused(shop):
+    drops, lake, _ = shop
+    (drops / "lines.jsonl").write_text('{"id": "3"}\n')
+    file_drop.pull(SHOP, DAY, DAY, Landing(drops.parents[2] / "landing", "run-1"), print)
+    (path,) = (drops.parents[2] / "landing").rglob("manifest.json")
+    path.write_text(path.read_text().replace('"records": 1', '"records": 2'))
     with pytest.raises(GateError, match="manifest says 2, file holds 1"):
         load.load_source(lake, "shop", "test")
     assert bronze(lake) == []
+
+
+@pytest.mark.parametrize("content", ['{"attempt": 1, "fi', "[]", "{}"])
+def test_a_manifest_that_is_none_is_named(shop, content):
+    drops, lake, _ = shop
+    (drops / "lines.jsonl").write_text('{"id": "3"}\n')
+    file_drop.pull(SHOP, DAY, DAY, Landing(drops.parents[2] / "landing", "run-1"), print)
+    next((drops.parents[2] / "landing").rglob("manifest.json")).write_text(content)
+    with pytest.raises(ThroughlineError, match=r"1/manifest\.json: not .*; move its folder away, pull its slice again"):
+        load.load_source(lake, "shop", "test")
