@@ -9,11 +9,12 @@ A stream in conf/sources/<source>.yml:
         repository (files that come with Throughline); by default the source's settings.root, else drops
 
 A CSV row lands as a JSON object of strings under the header's names. A row with another number of fields lands as its own text, so that
-it is set aside later with the bytes it came with; a quote that never closes costs its own line only, not the rest of the file.
+it is set aside later with the bytes it came with; so does a line that is no CSV. A quote that never closes costs its own line only.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import itertools
@@ -251,9 +252,17 @@ def _opened(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
 
 
+def _without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines without the byte order mark that some tools begin a UTF-8 file with: it belongs to no record."""
+    rest = iter(lines)
+    for first in itertools.islice(rest, 1):
+        yield first.removeprefix(codecs.BOM_UTF8)
+    yield from rest
+
+
 def line_records(lines: Iterable[bytes], skip_blank: bool) -> Iterator[Record]:
     """One record per line, as received, without its line end."""
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_without_mark(lines), start=1):
         payload = line.rstrip(b"\r\n")
         if payload.strip() or not skip_blank:
             yield Record(number, payload)
@@ -290,17 +299,20 @@ class _Lines:
 
 
 def csv_records(lines: Iterable[bytes], delimiter: str, path: Path) -> Iterator[Record]:
-    """One record per CSV row: a JSON object of strings, or the row's own bytes when it has not the header's fields.
+    """One record per CSV row: a JSON object of strings, or the line's own bytes when it is no row with the header's fields.
 
     `row` is the line of the file that the row begins on; the header is line 1.
     """
     csv.field_size_limit(2**31 - 1)
-    numbered = _Lines(lines)
-    reader = csv.reader(numbered, delimiter=delimiter)
-    header = next(reader, None)
+    numbered = _Lines(_without_mark(lines))
+    reader = csv.reader(numbered, delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, None)
+    except csv.Error as error:
+        raise UnreadableFileError(f"{path}: line 1: no header of a CSV file ({error}); deliver the file with a clean header") from error
     if header is None:
         return
-    names = [name.removeprefix("\ufeff").strip() for name in header]
+    names = [name.strip() for name in header]
     if len(set(names)) < len(names) or "" in names:
         raise UnreadableFileError(
             f"{path}: line 1: the header names {names} hold a repeated or empty name; deliver the file with a clean header"
@@ -308,17 +320,25 @@ def csv_records(lines: Iterable[bytes], delimiter: str, path: Path) -> Iterator[
     for _ in itertools.count():
         numbered.mark()
         first = numbered.number + 1
-        fields = next(reader, None)
-        if fields is None and not numbered.taken:
+        try:
+            fields = next(reader, None)
+        except csv.Error:  # a quote that never closes or is followed by text, a carriage return within a line
+            fields = []
+        if fields is None:
             return
         if fields == [] and not numbered.taken[0].strip():
             continue
-        if fields is not None and len(fields) == len(names) and len(numbered.taken) < MAX_LINES_PER_ROW:
-            try:
-                yield Record(first, orjson.dumps(dict(zip(names, fields))))
-            except orjson.JSONEncodeError:  # surrogates: the row is not valid UTF-8
-                yield Record(first, b"".join(numbered.taken).rstrip(b"\r\n"))
+        if len(fields) == len(names):
+            yield Record(first, _as_object(names, fields) or b"".join(numbered.taken).rstrip(b"\r\n"))
             continue
         yield Record(first, numbered.taken[0].rstrip(b"\r\n"))
         numbered.keep_first()
-        reader = csv.reader(numbered, delimiter=delimiter)
+        reader = csv.reader(numbered, delimiter=delimiter, strict=True)
+
+
+def _as_object(names: list[str], fields: list[str]) -> bytes | None:
+    """The row as a JSON object; None when it is not valid UTF-8."""
+    try:
+        return orjson.dumps(dict(zip(names, fields)))
+    except orjson.JSONEncodeError:
+        return None

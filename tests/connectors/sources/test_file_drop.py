@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from datetime import date
 from pathlib import Path
@@ -52,7 +53,7 @@ def payloads_of(one) -> list[str]:
 
 
 def rows(text: bytes, delimiter: str = ",") -> list[tuple[int, bytes]]:
-    return [tuple(r) for r in csv_records(text.splitlines(keepends=True), delimiter, Path("a.csv"))]
+    return [tuple(r) for r in csv_records(io.BytesIO(text), delimiter, Path("a.csv"))]
 
 
 def test_a_file_is_landed_once_however_often_it_is_pulled(drops, tmp_path):
@@ -205,6 +206,35 @@ def test_a_quote_that_never_closes_costs_its_line_only():
     found = rows(text)
     assert found[0] == (2, b'1,"open')
     assert found[1:] == [(n + 1, b'{"id":"%d","name":"x"}' % n) for n in range(2, 600)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'a,b\n1,"x""\n4,5\n6,7\n', [(2, b'1,"x""'), (3, b'{"a":"4","b":"5"}'), (4, b'{"a":"6","b":"7"}')]),
+        (b'a,b\n4,5\n6,"7', [(2, b'{"a":"4","b":"5"}'), (3, b'6,"7')]),
+        (b'a,b\n1,"x"y\n4,5\n', [(2, b'1,"x"y'), (3, b'{"a":"4","b":"5"}')]),
+        (b"a,b\n1,x\ry\n4,5\r\n", [(2, b"1,x\ry"), (3, b'{"a":"4","b":"5"}')]),
+        (b'a,b\n1,"x\n2,"y"\n4,"5\n6"\n', [(2, b'1,"x'), (3, b'{"a":"2","b":"y"}'), (4, b'{"a":"4","b":"5\\n6"}')]),
+        (b'a,b\n1,"x\ry"\n', [(2, b'{"a":"1","b":"x\\ry"}')]),
+    ],
+    ids=["last column", "last line", "text after a quote", "carriage return", "closed by the next line's quote", "quoted carriage return"],
+)
+def test_a_row_that_is_no_csv_keeps_its_own_line_and_costs_no_other(text, expected):
+    assert rows(text) == expected
+
+
+def test_a_header_that_is_no_csv_is_refused():
+    with pytest.raises(UnreadableFileError, match=r"a\.csv: line 1: no header of a CSV file .*clean header"):
+        rows(b'"id,name\n1,a\n')
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name_or_record():
+    assert rows(b'\xef\xbb\xbf"id","name"\n1,a\n') == [(2, b'{"id":"1","name":"a"}')]
+    assert [tuple(r) for r in line_records([b'\xef\xbb\xbf{"a":1}\n', b"\xef\xbb\xbf{}\n"], skip_blank=True)] == [
+        (1, b'{"a":1}'),
+        (2, b"\xef\xbb\xbf{}"),
+    ]
 
 
 def test_a_row_that_is_not_utf8_keeps_its_bytes(drops, tmp_path):
