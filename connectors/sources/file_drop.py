@@ -2,7 +2,8 @@
 
 A stream in conf/sources/<source>.yml:
     path: pattern or list of patterns, relative to its root. Globs work; {date} stands for YYYY-MM-DD and makes the file a slice of that
-        day; {delivery} beside it marks a report: of the files of one day the later name restates the earlier one, whole (attempt + 1).
+        day; {delivery} beside it marks a report: of the files of one day whose names differ in it alone, the later name restates the
+        earlier one, whole (attempt + 1).
     format: csv | jsonl | text | parquet; by default what the file's suffix says (.csv, .jsonl, .log, .parquet, each also with .gz)
     delimiter: of a CSV file, by default a comma
     root: drops ($THROUGHLINE_DROPS/<source>/<stream>, by default under $THROUGHLINE_HOME/drops) | data ($THROUGHLINE_DATA) |
@@ -17,6 +18,7 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import hashlib
 import itertools
 import os
 import re
@@ -43,6 +45,9 @@ ROOTS = ("drops", "data", "repository")
 KEYS = ("path", "format", "delimiter", "root")
 DAY = r"(?P<date>\d{4}-\d{2}-\d{2})"
 DELIVERY = r"(?P<delivery>[^/]+?)"
+# What a folder's name can say with a ~ for each /; file systems end at 255 bytes
+MAX_PLAIN_PATH = 200
+PLAIN_PATH = r"[A-Za-z0-9-][A-Za-z0-9._/-]*"
 # A quoted field may span lines; one that spans more than this was never closed.
 MAX_LINES_PER_ROW = 200
 WORKERS = 8
@@ -205,18 +210,29 @@ def _as_regex(pattern: str) -> str:
 
 
 def _slice_of(stream: Stream, pattern: str, relative: str, match: re.Match[str]) -> tuple[str, date | None]:
-    # Spark hides folders that begin with _ or . and reads k=v as a partition.
-    plain = re.sub(r"[^A-Za-z0-9._-]+|^[._]+", "~", relative)
-    text = match.groupdict().get("date")
+    """The slice's id, another one for every path unless a later delivery restates an earlier one, and its day."""
+    text, dated = match.groupdict().get("date"), [one for one in stream.patterns if "{date}" in one]
     if text is None:
-        return plain, None
+        # beside slices of days, a path that begins with a day could be taken for one of theirs
+        return _folder_name(relative, is_plain=not (dated and re.match(DAY, relative))), None
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
         raise UnreadableFileError(f"{stream.root / relative}: {text} in its name is no day ({error}); rename the file") from error
+    if len(dated) == 1 and not set("*?") & set(pattern):
+        return text, day
     # Several files of a day are several slices, unless the later one is declared to restate the earlier.
-    is_only_file = not set("*?") & set(pattern)
-    return (text if is_only_file else f"{text}~{plain}"), day
+    start, end = match.span("delivery") if "{delivery}" in pattern else (0, 0)
+    return f"{text}~{_folder_name(relative[:start] + relative[end:])}", day
+
+
+def _folder_name(relative: str, is_plain: bool = True) -> str:
+    """A path as the name of one folder: a/b.csv is a~b.csv; a path of other signs gets some digits of its sha256, so that no two share one."""
+    # Spark hides folders that begin with _ or . and reads k=v as a partition.
+    name = re.sub(r"[^A-Za-z0-9._-]+|^[._]+", "~", relative)
+    if is_plain and len(name) <= MAX_PLAIN_PATH and re.fullmatch(PLAIN_PATH, relative):
+        return name
+    return f"{name[:MAX_PLAIN_PATH]}~{hashlib.sha256(os.fsencode(relative)).hexdigest()[:12]}"
 
 
 def land_file(stream: Stream, drop: Drop, sha256: str, extracted_at: datetime, landing: Landing) -> Landed:

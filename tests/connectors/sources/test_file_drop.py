@@ -152,6 +152,61 @@ def test_two_files_of_one_day_are_two_slices(drops, tmp_path):
     assert [one.manifest["attempt"] for one in landed(tmp_path / "landing", "shop", "orders")] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("path", "files"),
+    [
+        (["north/{date}.csv", "south/{date}.csv"], ["north/2026-11-20.csv", "south/2026-11-20.csv"]),
+        (["{date}.csv", "{date}.csv.gz"], ["2026-11-20.csv", "2026-11-20.csv.gz"]),
+        (["{date}-*.csv", "*/*.csv"], ["2026-11-20-a.csv", "2026-11-20/2026-11-20-a.csv"]),
+        ("**/*.csv", ["январь.csv", "февраль.csv"]),
+        ("**/*.csv", ["a b.csv", "a+b.csv", "a/b.csv", "a~b.csv"]),
+        ("*.csv", ["_a.csv", ".a.csv", "x" * 240 + ".csv", "x" * 241 + ".csv"]),
+    ],
+)
+def test_two_files_are_never_one_slice(drops, tmp_path, path, files):
+    for number, name in enumerate(files):
+        (drops / name).parent.mkdir(exist_ok=True)
+        content = f"id\n{number}\n".encode()
+        (drops / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    pull(tmp_path, shop(path=path))
+    done = landed(tmp_path / "landing", "shop", "orders")
+    assert [one.manifest["attempt"] for one in done] == [1] * len(files) == [1] * len({one.slice for one in done})
+
+
+@pytest.mark.parametrize(
+    ("path", "file", "slice_id"),
+    [
+        ("{date}.csv", "2026-11-20.csv", "2026-11-20"),
+        (["{date}.csv", "all.csv"], "2026-11-20.csv", "2026-11-20"),
+        ("{date}/delivered-{delivery}.csv", "2026-11-20/delivered-2026-11-21.csv", "2026-11-20"),
+        ("{date}/*.csv", "2026-11-20/a.csv", "2026-11-20~2026-11-20~a.csv"),
+        ("shop/all-1.csv", "shop/all-1.csv", "shop~all-1.csv"),
+        ("*/*.csv", "2026-11-20/a.csv", "2026-11-20~a.csv"),
+    ],
+)
+def test_a_slice_of_plain_names_keeps_its_id_so_that_lakes_go_on(drops, tmp_path, path, file, slice_id):
+    (drops / file).parent.mkdir(exist_ok=True)
+    (drops / file).write_text("id\n1\n")
+    pull(tmp_path, shop(path=path))
+    assert [one.manifest["slice_id"] for one in landed(tmp_path / "landing", "shop", "orders")] == [slice_id]
+
+
+def test_reports_of_two_folders_restate_their_own_days_only(drops, tmp_path):
+    for folder in ("north", "south"):
+        for delivery in ("20", "21"):
+            (drops / folder / "2026-11-20").mkdir(parents=True, exist_ok=True)
+            (drops / folder / "2026-11-20" / f"d-{delivery}.csv").write_text(f"id\n{folder}{delivery}\n")
+    for path in ("*/{date}/d-{delivery}.csv", ["north/{date}/d-{delivery}.csv", "south/{date}/d-{delivery}.csv"]):
+        pull(tmp_path, shop(path=path))
+        done = landed(tmp_path / "landing", "shop", "orders")
+        assert sorted((one.manifest["slice_id"], one.manifest["attempt"]) for one in done) == [
+            ("2026-11-20~north~2026-11-20~d-.csv", 1),
+            ("2026-11-20~north~2026-11-20~d-.csv", 2),
+            ("2026-11-20~south~2026-11-20~d-.csv", 1),
+            ("2026-11-20~south~2026-11-20~d-.csv", 2),
+        ]
+
+
 @pytest.mark.parametrize("harm", [Path.unlink, lambda part: part.write_bytes(part.read_bytes()[:-9])])
 def test_a_slice_whose_parts_were_lost_or_changed_is_landed_again(drops, tmp_path, harm):
     (drops / "2026-11-20.csv").write_text("id\n1\n")
