@@ -145,6 +145,8 @@ def source(name: str) -> Source:
     result: Source = build(Source, values, path)
     if result.source != name:
         raise SettingsError(f"{path}: says source: {result.source!r}, its file name says {name!r}")
+    if not isinstance(result.streams, Mapping) or not all(isinstance(stream, Mapping) for stream in result.streams.values()):
+        raise SettingsError(f"{path}: streams is {values['streams']!r}; give a mapping of names, as {{orders: {{path: '{{date}}.csv'}}}}")
     return result
 
 

@@ -96,10 +96,17 @@ def pull(source: settings.Source, first_day: date, last_day: date, landing: Land
         say: takes one sentence for a person to read.
 
     Returns: counts by stream name, in the order of the declaration.
-    Raises: ConnectorError with file, line and what to do; streams before the failing one stay landed.
+    Raises: StreamDeclarationError or MissingFolderError before anything is landed; UnreadableFileError when all that is whole is landed,
+        naming every file that is not, and what to do.
     """
     streams = [declared(source, name) for name in source.streams]
-    return {stream.name: pull_stream(stream, first_day, last_day, landing, say) for stream in streams}
+    refused: list[str] = []
+    counts = {stream.name: pull_stream(stream, first_day, last_day, landing, say, refused) for stream in streams}
+    if refused:
+        landed_files = sum(one.landed for one in counts.values())
+        say(f"{source.source}: {len(refused)} files were refused, {landed_files} landed with {sum(one.records for one in counts.values())} records")
+        raise UnreadableFileError("\n".join(refused))
+    return counts
 
 
 def declared(source: settings.Source, name: str) -> Stream:
@@ -109,16 +116,32 @@ def declared(source: settings.Source, name: str) -> Stream:
     unknown = sorted(set(values) - set(KEYS))
     if unknown or "path" not in values:
         raise StreamDeclarationError(f"{where}: unknown keys {unknown}, or no path; allowed are {list(KEYS)}")
-    patterns = (values["path"],) if isinstance(values["path"], str) else tuple(values["path"])
+    patterns = tuple(values["path"]) if isinstance(values["path"], tuple | list) else (values["path"],)
     if values.get("format") not in (None, *FORMATS):
         raise StreamDeclarationError(f"{where}: format is {values['format']!r}; allowed are {list(FORMATS)}")
-    for pattern in patterns:
+    delimiter = values.get("delimiter", ",")
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
+        raise StreamDeclarationError(f"{where}: delimiter is {delimiter!r}; give one character")
+    for pattern in patterns or ("",):
+        if not _is_pattern(pattern):
+            raise StreamDeclarationError(
+                f"{where}: path is {pattern!r}; give a pattern relative to the stream's root, as '{{date}}.csv', in which ** stands alone "
+                "between slashes and {delivery} stands once"
+            )
         if "{delivery}" in pattern and "{date}" not in pattern:
             raise StreamDeclarationError(f"{where}: {pattern!r} has {{delivery}} but no {{date}}; a report restates days")
     root = values.get("root") or source.settings.get("root") or "drops"
     if root not in ROOTS:
         raise StreamDeclarationError(f"{where}: root is {root!r}; allowed are {list(ROOTS)}")
-    return Stream(source, name, patterns, values.get("format"), values.get("delimiter", ","), _root_folder(root, source.source, name))
+    return Stream(source, name, patterns, values.get("format"), delimiter, _root_folder(root, source.source, name))
+
+
+def _is_pattern(value: object) -> bool:
+    """Whether a value is a pattern that glob and _as_regex take alike."""
+    if not isinstance(value, str) or value.count("{delivery}") > 1:
+        return False
+    folders = value.split("/")
+    return not {"", ".", ".."} & set(folders) and folders[-1] != "**" and all(one == "**" or "**" not in one for one in folders)
 
 
 def _root_folder(root: str, source: str, stream: str) -> Path:
@@ -134,11 +157,13 @@ def _root_folder(root: str, source: str, stream: str) -> Path:
     return Path(folder)
 
 
-def pull_stream(stream: Stream, first_day: date, last_day: date, landing: Landing, say: Callable[[str], None]) -> Counts:
+def pull_stream(
+    stream: Stream, first_day: date, last_day: date, landing: Landing, say: Callable[[str], None], refused: list[str]
+) -> Counts:
     """Land one stream's files of the range: each content once, a changed file as the slice's next attempt, and so a file whose landed
     parts were damaged or lost since. New files of earlier days too, when they are no older than the stream's first landed day and
-    accept_late_days: they came late, or restate their day."""
-    found = matching(stream)
+    accept_late_days: they came late, or restate their day. A file that cannot be read adds its error to `refused`."""
+    found = matching(stream, refused)
     drops = [drop for drop in found if drop.day is None or first_day <= drop.day <= last_day]
     before = landed(landing.root, stream.source.source, stream.name)
     known = [date.fromisoformat(one.manifest["slice_from"]) for one in before if one.manifest.get("slice_from")]
@@ -174,26 +199,41 @@ def pull_stream(stream: Stream, first_day: date, last_day: date, landing: Landin
         contents.add(sha256)
     # Small files wait for the disk most of the time; the attempts of one slice stay in order.
     with ThreadPoolExecutor(max_workers=WORKERS) as workers:
-        for attempts in workers.map(
-            lambda todo: [land_file(stream, drop, sha256, at, landing) for drop, sha256, at in todo], slices.values()
-        ):
+        for attempts, error in workers.map(lambda todo: _land_slice(stream, todo, landing), slices.values()):
             counts.records += sum(one.records for one in attempts)
             counts.landed += len(attempts)
+            refused += [error] if error else []
     return counts
 
 
-def matching(stream: Stream) -> list[Drop]:
-    """The files below the root that match one of the stream's patterns, by slice, then file name."""
+def _land_slice(stream: Stream, todo: list[tuple[Drop, str, datetime]], landing: Landing) -> tuple[list[Landed], str | None]:
+    """Land a slice's files in order. Ends at one that cannot be read, with its error: landed after a later one it would replace that."""
+    attempts: list[Landed] = []
+    for drop, sha256, extracted_at in todo:
+        try:
+            attempts.append(land_file(stream, drop, sha256, extracted_at, landing))
+        except UnreadableFileError as error:
+            return attempts, str(error)
+    return attempts, None
+
+
+def matching(stream: Stream, refused: list[str]) -> list[Drop]:
+    """The files below the root that match one of the stream's patterns, by slice, then file name. A file whose name has a date that is no
+    day adds its error to `refused`."""
     found: dict[Path, Drop] = {}
     for pattern in stream.patterns:
-        glob = re.sub(r"\{(date|delivery)\}", "*", pattern)
+        # ** stands for folders only where it stands alone
+        glob = pattern.replace("{date}", "????-??-??").replace("{delivery}", "?*").replace("?**", "?*")
         exact = re.compile(_as_regex(pattern))
         for path in stream.root.glob(glob):
             relative = path.relative_to(stream.root).as_posix()
             match = exact.fullmatch(relative)
             if match is None or not path.is_file() or path.name.endswith(".tmp"):
                 continue
-            found[path] = Drop(path, *_slice_of(stream, pattern, relative, match))
+            try:
+                found[path] = Drop(path, *_slice_of(stream, pattern, relative, match))
+            except UnreadableFileError as error:
+                refused.append(str(error))
     return sorted(found.values(), key=lambda drop: (drop.slice_id, drop.path.as_posix()))
 
 
@@ -219,11 +259,13 @@ def _slice_of(stream: Stream, pattern: str, relative: str, match: re.Match[str])
         day = date.fromisoformat(text)
     except ValueError as error:
         raise UnreadableFileError(f"{stream.root / relative}: {text} in its name is no day ({error}); rename the file") from error
-    if len(dated) == 1 and not set("*?") & set(pattern):
+    # Several files of a day are several slices, unless the later one is declared to restate the earlier, packed or not.
+    suffix = ".gz" if "{delivery}" in pattern else ""
+    first = next((one for one in dated if not set("*?") & set(one)), "")
+    if pattern.removesuffix(suffix) == first.removesuffix(suffix):
         return text, day
-    # Several files of a day are several slices, unless the later one is declared to restate the earlier.
     start, end = match.span("delivery") if "{delivery}" in pattern else (0, 0)
-    return f"{text}~{_folder_name(relative[:start] + relative[end:])}", day
+    return f"{text}~{_folder_name((relative[:start] + relative[end:]).removesuffix(suffix))}", day
 
 
 def _folder_name(relative: str, is_plain: bool = True) -> str:

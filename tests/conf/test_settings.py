@@ -42,3 +42,12 @@ def test_a_value_of_another_type_is_an_error(monkeypatch, value):
     monkeypatch.setattr(settings, "read_yaml", lambda path: {**read(path), "accept_late_days": value})
     with pytest.raises(SettingsError, match=r"accept_late_days is .*; it must be of type int"):
         platform()
+
+
+@pytest.mark.parametrize("streams", ["[a]", "a.csv", "{orders: a.csv}", "{orders: }"])
+def test_streams_are_a_mapping_of_mappings(tmp_path, monkeypatch, streams):
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "shop_of_this_test.yml").write_text(f"source: shop_of_this_test\nconnector: file_drop\nstreams: {streams}\n")
+    monkeypatch.setattr(settings, "CONF", tmp_path)
+    with pytest.raises(settings.SettingsError, match=r"shop_of_this_test\.yml: streams is .*; give a mapping of names"):
+        settings.source("shop_of_this_test")

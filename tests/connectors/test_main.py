@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -42,6 +43,17 @@ def test_a_mistake_is_answered_with_a_sentence(tmp_path, arguments, sentence):
     done = connectors(tmp_path, *arguments)
     assert done.returncode == 2
     assert sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_damaged_file_ends_the_command_when_all_others_are_landed(tmp_path):
+    for day, content in ((19, b"no gzip"), (20, gzip.compress(b'{"event_id": "1"}\n'))):
+        path = tmp_path / f"drops/sandbox_site/events/2026-11-{day}.jsonl.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    done = connectors(tmp_path, "pull", "sandbox_site", "--from", "2026-11-19", "--to", "2026-11-20")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "1 files were refused, 1 landed with 1 records\nerror: " in done.stderr and "2026-11-19.jsonl.gz: cannot be read" in done.stderr
+    assert [path.parent.parent.name for path in (tmp_path / "landing").rglob("manifest.json")] == ["2026-11-20"]
 
 
 def test_a_source_without_files_ends_well_and_says_so(tmp_path):

@@ -178,7 +178,9 @@ def test_two_files_are_never_one_slice(drops, tmp_path, path, files):
     [
         ("{date}.csv", "2026-11-20.csv", "2026-11-20"),
         (["{date}.csv", "all.csv"], "2026-11-20.csv", "2026-11-20"),
+        (["*/{date}.csv", "{date}.csv", "{date}.csv.gz"], "2026-11-20.csv", "2026-11-20"),
         ("{date}/delivered-{delivery}.csv", "2026-11-20/delivered-2026-11-21.csv", "2026-11-20"),
+        (["{date}/{delivery}.csv", "{date}/{delivery}.csv.gz"], "2026-11-20/2.csv.gz", "2026-11-20"),
         ("{date}/*.csv", "2026-11-20/a.csv", "2026-11-20~2026-11-20~a.csv"),
         ("shop/all-1.csv", "shop/all-1.csv", "shop~all-1.csv"),
         ("*/*.csv", "2026-11-20/a.csv", "2026-11-20~a.csv"),
@@ -186,25 +188,26 @@ def test_two_files_are_never_one_slice(drops, tmp_path, path, files):
 )
 def test_a_slice_of_plain_names_keeps_its_id_so_that_lakes_go_on(drops, tmp_path, path, file, slice_id):
     (drops / file).parent.mkdir(exist_ok=True)
-    (drops / file).write_text("id\n1\n")
+    (drops / file).write_bytes(gzip.compress(b"id\n1\n") if file.endswith(".gz") else b"id\n1\n")
     pull(tmp_path, shop(path=path))
     assert [one.manifest["slice_id"] for one in landed(tmp_path / "landing", "shop", "orders")] == [slice_id]
 
 
-def test_reports_of_two_folders_restate_their_own_days_only(drops, tmp_path):
+@pytest.mark.parametrize(
+    ("path", "slices"),
+    [
+        ("*/{date}/d-{delivery}.csv", ["2026-11-20~north~2026-11-20~d-.csv", "2026-11-20~south~2026-11-20~d-.csv"]),
+        (["north/{date}/d-{delivery}.csv", "south/{date}/d-{delivery}.csv"], ["2026-11-20", "2026-11-20~south~2026-11-20~d-.csv"]),
+    ],
+)
+def test_reports_of_two_folders_restate_their_own_days_only(drops, tmp_path, path, slices):
     for folder in ("north", "south"):
         for delivery in ("20", "21"):
             (drops / folder / "2026-11-20").mkdir(parents=True, exist_ok=True)
             (drops / folder / "2026-11-20" / f"d-{delivery}.csv").write_text(f"id\n{folder}{delivery}\n")
-    for path in ("*/{date}/d-{delivery}.csv", ["north/{date}/d-{delivery}.csv", "south/{date}/d-{delivery}.csv"]):
-        pull(tmp_path, shop(path=path))
-        done = landed(tmp_path / "landing", "shop", "orders")
-        assert sorted((one.manifest["slice_id"], one.manifest["attempt"]) for one in done) == [
-            ("2026-11-20~north~2026-11-20~d-.csv", 1),
-            ("2026-11-20~north~2026-11-20~d-.csv", 2),
-            ("2026-11-20~south~2026-11-20~d-.csv", 1),
-            ("2026-11-20~south~2026-11-20~d-.csv", 2),
-        ]
+    pull(tmp_path, shop(path=path))
+    done = landed(tmp_path / "landing", "shop", "orders")
+    assert sorted((one.manifest["slice_id"], one.manifest["attempt"]) for one in done) == [(name, n) for name in slices for n in (1, 2)]
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, lambda part: part.write_bytes(part.read_bytes()[:-9])])
@@ -339,6 +342,38 @@ def test_a_damaged_file_names_itself_and_lands_nothing(drops, tmp_path, name, co
     assert landed(tmp_path / "landing", "shop", "orders") == []
 
 
+def test_what_is_whole_is_landed_before_every_damaged_file_is_named(drops, tmp_path):
+    source = Source("shop", "file_drop", {"orders": {"path": ["{date}.csv.gz", "*.csv"]}, "refunds": {"path": "*.csv"}}, "shop")
+    (drops.parent / "refunds").mkdir()
+    (drops / "2026-11-19.csv.gz").write_bytes(gzip.compress(b"id\n1\n")[:-9])
+    (drops / "2026-13-45.csv.gz").write_bytes(gzip.compress(b"id\n2\n"))
+    (drops / "2026-11-20.csv.gz").write_bytes(gzip.compress(b"id\n3\n"))
+    (drops / "twice.csv").write_text("id,id\n4,4\n")
+    (drops.parent / "refunds" / "all.csv").write_text("id\n5\n")
+    with pytest.raises(UnreadableFileError) as error:
+        pull(tmp_path, source)
+    assert [name for name in ("2026-11-19.csv.gz", "2026-13-45.csv.gz", "twice.csv", "2026-11-20", "all.csv") if name in str(error.value)] == [
+        "2026-11-19.csv.gz",
+        "2026-13-45.csv.gz",
+        "twice.csv",
+    ]
+    assert [line["payload"] for line in payloads(tmp_path)] == ['{"id":"3"}']
+    assert len(landed(tmp_path / "landing", "shop", "refunds")) == 1
+
+
+def test_a_delivery_waits_for_the_damaged_one_it_restates(drops, tmp_path):
+    source = shop(path="{date}/{delivery}.csv.gz")
+    (drops / "2026-11-20").mkdir()
+    (drops / "2026-11-20/1.csv.gz").write_bytes(gzip.compress(b"id\n1\n")[:-9])
+    (drops / "2026-11-20/2.csv.gz").write_bytes(gzip.compress(b"id\n2\n"))
+    with pytest.raises(UnreadableFileError, match=r"20/1\.csv\.gz: cannot be read"):
+        pull(tmp_path, source)
+    assert payloads(tmp_path) == []
+    (drops / "2026-11-20/1.csv.gz").write_bytes(gzip.compress(b"id\n1\n"))
+    pull(tmp_path, source)
+    assert [line["payload"] for line in payloads(tmp_path)] == ['{"id":"1"}', '{"id":"2"}']
+
+
 def test_a_header_with_a_repeated_name_is_refused():
     with pytest.raises(UnreadableFileError, match=r"a\.csv: line 1: .*\['id', 'id'\]"):
         rows(b"id,id\n1,2\n")
@@ -349,6 +384,24 @@ def test_a_wrong_declaration_names_what_is_allowed(drops, tmp_path):
         pull(tmp_path, shop(colour="red"))
     with pytest.raises(StreamDeclarationError, match=r"xml.*allowed are"):
         pull(tmp_path, shop(format="xml"))
+
+
+@pytest.mark.parametrize("path", ["", "/drops/a.csv", 5, None, [], [5], "a**.csv", "**", "../a.csv", "./a.csv", "{date}/{delivery}-{delivery}.csv"])
+def test_a_path_that_is_no_pattern_is_answered_with_a_sentence(drops, tmp_path, path):
+    with pytest.raises(StreamDeclarationError, match=r"conf/sources/shop\.yml: streams\.orders: path is .*relative to the stream's root"):
+        pull(tmp_path, shop(path=path))
+
+
+@pytest.mark.parametrize("path", ["{date}*.csv", "*{date}*.csv", "**/{date}*.csv", "{date}*{delivery}.csv", "{date}{delivery}*.csv"])
+def test_a_day_or_a_delivery_may_stand_beside_a_wildcard(drops, tmp_path, path):
+    (drops / "2026-11-20-a.csv").write_text("id\n1\n")
+    assert pull(tmp_path, shop(path=path))[0].landed == 1
+
+
+@pytest.mark.parametrize("delimiter", ["", ";;", 5, "\n"])
+def test_a_delimiter_is_one_character(drops, tmp_path, delimiter):
+    with pytest.raises(StreamDeclarationError, match=r"delimiter is .*; give one character"):
+        pull(tmp_path, shop(delimiter=delimiter))
 
 
 def test_a_real_source_without_its_folder_says_what_to_set(tmp_path, monkeypatch):
