@@ -31,6 +31,11 @@ NO_OBJECT = (
 # A time names its day: without one Spark takes today's. Years beyond these four digits are no years, and neither Python nor pandas has them.
 INSTANT = r"^\\s*[1-9][0-9]{3}-[0-9]{1,2}-[0-9]{1,2}([T ].*)?\\s*$"
 STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
+# A CSV row lands as an object, and a line that is no row of its header's fields as it is: it has too many or few, or a quote out of place.
+MALFORMED = {
+    "json": "'malformed_json'",
+    "csv": "if(contains(payload, '\"'), 'malformed_csv', 'wrong_number_of_fields')",
+}
 CARRIED = ("_extracted_at", "_slice_id", "_slice_from", "_attempt")
 
 
@@ -58,17 +63,17 @@ def read_bronze(lake: Lake, source: str, stream: str, first: dt.date | None, las
 def parsed(records: DataFrame, shape: Mapping[str, Any]) -> DataFrame:
     """The records with their fields as columns, `_reason` where the payload does not parse, and `_unmapped`: the names of its other fields.
 
-    shape: {format: json, schema: DDL} or {format: text, pattern: regex, fields: [names of the groups]}.
+    shape: {format: json or csv, schema: DDL} or {format: text, pattern: regex, fields: [names of the groups]}.
     """
     unreadable = F.when(F.col("payload").isNull(), "not_utf8")
-    if shape["format"] == "json":
+    if shape["format"] in MALFORMED:
         # from_json reads the first value and overlooks what follows it: as the one element of an array before five others there is nothing to overlook
-        broken = F.expr(NO_OBJECT)
-        whole = records.withColumn("_reason", unreadable.when(broken, "malformed_json"))
+        broken, malformed = F.expr(NO_OBJECT), F.expr(MALFORMED[shape["format"]])
+        whole = records.withColumn("_reason", unreadable.when(broken, malformed))
         options = {**STRICT, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_corrupt"}
         body = F.from_json("payload", f"{shape['schema']}, _corrupt STRING", options)
         whole = whole.withColumn("_body", body)
-        mistyped = F.when(F.col("_body._corrupt").isNotNull(), "malformed_json")
+        mistyped = F.when(F.col("_body._corrupt").isNotNull(), malformed)
         whole = whole.withColumn("_reason", F.coalesce("_reason", mistyped))
         known = [name for name in whole.select("_body.*").columns if name != "_corrupt"]
         others = F.array_except(F.json_object_keys("payload"), F.array(*map(F.lit, known)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,7 +59,7 @@ def list_open(lake: Path, name: str) -> None:
 
 
 def show(lake: Path, name: str, quarantine_id: str, limit: int) -> None:
-    """Rows with id, reason, origin and payload (bytes that are no UTF-8 are shown escaped)."""
+    """Rows with id, reason, origin and payload (bytes that are no UTF-8 are shown escaped). The line is the dropped file's, so that is named."""
     rows = read_rows(lake, name)
     if rows.is_empty():
         raise ThroughlineError(f"{name} has no quarantined rows")
@@ -68,7 +69,18 @@ def show(lake: Path, name: str, quarantine_id: str, limit: int) -> None:
             raise ThroughlineError(f"{name} has no quarantined row {quarantine_id!r}; `python -m spark_jobs quarantine show {name}` lists them")
     for row in rows.head(limit).iter_rows(named=True):
         body = row["payload"] if row["payload"] is not None else repr(row["payload_bytes"])
-        print(f"{row['quarantine_id']}  {row['_status']}  {row['_reason']}\n  {row['_file']} line {row['_row']}\n  {body}")
+        place = f"{dropped_file(row['_file'])} line {row['_row']}" if row["_file"] else "a derived row"
+        print(f"{row['quarantine_id']}  {row['_status']}  {row['_reason']}\n  {place}\n  {body}")
+
+
+def dropped_file(landed: str) -> str:
+    """The file that a landed part was read from, as the manifest beside the part says; what is no landed part is itself."""
+    if not landed.startswith("/"):
+        return landed
+    try:
+        return str(json.loads(Path(landed).with_name("manifest.json").read_bytes())["origin"]["path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return landed
 
 
 def replay(

@@ -52,6 +52,15 @@ def test_a_payload_is_one_json_object_whose_fields_fit(read):
     assert (read[0]["id"], read[0]["page"]["url"], read[5]["id"]) == ("a", "x", "7")
 
 
+def test_a_line_that_is_no_csv_row_is_called_so(spark):
+    lines = ['{"id": "1"}', "1,x,y", "1", '1,"x', '1,"x"y', None]
+    rows = spark.createDataFrame([(n, line) for n, line in enumerate(lines)], "n INT, payload STRING")
+    found = {r["n"]: r["_reason"] for r in parsed(rows, {"format": "csv", "schema": "id STRING"}).collect()}
+    assert [found[n] for n in range(len(lines))] == [
+        None, "wrong_number_of_fields", "wrong_number_of_fields", "malformed_csv", "malformed_csv", "not_utf8",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("source", source_names())
 def test_every_declared_mapping_makes_a_plan_that_spark_connect_takes_too(spark, home, monkeypatch, source):
     add = DataFrame.withColumns
