@@ -55,6 +55,17 @@ CASES = [
     (hit(referrer="https://news.google.com/articles/1"), "Referral", "14:referrer"),
     (hit(referrer="https://a-blog.example/post"), "Referral", "14:referrer"),
     (hit(referrer="https://notgoogle.example/"), "Referral", "14:referrer"),
+    (hit(referrer="https://www.searchenginejournal.com/a"), "Referral", "14:referrer"),
+    (hit(referrer="https://elasticsearch.example/"), "Referral", "14:referrer"),
+    (hit(referrer="https://www.jobsearch.example/"), "Referral", "14:referrer"),
+    (hit(referrer="https://searchhub.example/"), "Referral", "14:referrer"),
+    (hit(referrer="https://research.example/"), "Referral", "14:referrer"),
+    (hit(referrer="https://search.engine.example/?q=1"), "Organic Search", "13:referrer"),
+    (hit(referrer="https://www.socialsecurity.gov/"), "Referral", "14:referrer"),
+    (hit(referrer="https://www.socialmediatoday.com/"), "Referral", "14:referrer"),
+    (hit(referrer="https://tootsie.com/"), "Referral", "14:referrer"),
+    (hit(referrer="https://toothpaste.example/"), "Referral", "14:referrer"),
+    (hit(referrer="https://social.town.example/@a"), "Organic Social", "11:referrer"),
     (hit("email", "referral"), "Referral", "14:manual"),
     (hit("newsletter", "e-mail"), "Email", "15:manual"),
     (hit("email"), "Email", "15:manual"),
@@ -205,6 +216,39 @@ def test_the_lists_know_the_hosts_that_others_know(spark, shared_data, file, kin
     found = with_traffic(spark.createDataFrame(rows, SHAPE), rules("channels")).select("source_kind", "referrer_url").collect()
     missed = sorted(r["referrer_url"] for r in found if r["source_kind"] not in kinds)
     assert 1 - len(missed) / len(found) >= least, f"{len(missed)} of {len(found)} hosts are not known: {missed}"
+
+
+# by kind, sources of GA4's own table of categories, as utm_source names them
+GA4_SOURCES = {
+    "search": (
+        "360.cn alice aol ask auone avg babylon baidu biglobe bing centrum.cz cnn comcast conduit cse.google.com daum dogpile duckduckgo ecosia.org eniro "
+        "exalead.com excite.com firmy.cz globo go.mail.ru google google-play googlemybusiness incredimail kvasir lens.google.com lite.qwant.com lycos "
+        "m.sogou.com msn msn.com najdi naver ntp.msn.com onet qwant rakuten rakuten.co.jp rambler search-results search.smt.docomo.ne.jp secureurl.ukr.net "
+        "seznam so.com sogou startsiden suche.aol.de terra tut.by uk.search.yahoo.com ukr virgilio yahoo yahoo.co.jp yam yandex yandex.com.tr zen.yandex.ru"
+    ),
+    "video": (
+        "crackle curiositystream d.tube dailymotion disneyplus fast.wistia.net help.netflix.com hulu iq.com iqiyi justin.tv music.youtube.com netflix "
+        "player.vimeo.com ted twitch utreon veoh viadeo.journaldunet.com vimeo wistia youku youtube youtube.com"
+    ),
+    "shopping": (
+        "aax.amazon-adsystem.com alibaba amazon amazon.co.uk apps.shopify.com checkout.shopify.com checkout.stripe.com cr.shopping.naver.com ebay ebay.de etsy "
+        "igshopping mercadolibre mercadolibre.com mercadolibre.com.ar s3.amazonaws.com shop.app shopify shopping shopzilla simplycodes.com stripe uk.shopping.net walmart"
+    ),
+    "social": (
+        "43things academia.edu ameblo.jp answers.yahoo.com badoo bit.ly blog.naver.com blogger blogspot.com buzzfeed cafe.naver.com crunchyroll deviantart digg "
+        "disqus douban facebook fb.me flickr flipboard foursquare glassdoor goodreads google+ groups.google.com hatena hi5 hootsuite houzz ig instagram kakao.com "
+        "l.facebook.com line linkedin livejournal medium.com meetup messages.google.com messenger myspace news.ycombinator.com nicovideo.jp ning photobucket "
+        "pinterest pinterest.co.uk pixiv.net plurk quora reddit scribd sites.google.com skype slideshare.net snapchat stackoverflow t.co tiktok tinyurl "
+        "tripadvisor trustpilot tumblr twitter typepad vk.com wattpad wechat weebly weibo whatsapp wordpress xing yammer yelp yelp.co.uk zalo"
+    ),
+}
+
+
+def test_the_sources_that_ga4_publishes_have_their_kind(spark):
+    wanted = {name: kind for kind, names in GA4_SOURCES.items() for name in (*names.split(), *(["google shopping"] if kind == "shopping" else []))}
+    rows = [(i, *hit(name, "x")) for i, name in enumerate(wanted)]
+    found = with_traffic(spark.createDataFrame(rows, SHAPE), rules("channels")).select("utm_source", "source_kind").collect()
+    assert {r["utm_source"]: r["source_kind"] for r in found} == wanted
 
 
 def test_urls_and_properties_lose_what_names_a_person(spark):
