@@ -1,7 +1,9 @@
 """GA4's default channel groups as Spark columns, driven by conf/rules/channels.yml.
 
 The rules see these columns, all lower case: traffic_source, traffic_medium, traffic_campaign, source_kind, traffic_origin.
-Where no manual tag is given they come from the click id, else from the referrer (an own page is none), else they are (direct).
+Where no manual tag is given they come from the click id, else from the referrer (an own page is none), else they are (direct). Where one
+of source and medium is given and agrees with the click id, the click id says the other one (its traffic_origin is click_id, as what was
+inferred decides); where it contradicts, or none is there, the other one is (not set).
 Source of the rules' order: GA4's "Default channel group" help page, manual traffic.
 """
 
@@ -20,25 +22,37 @@ from spark_jobs.functions.plans import materialised
 
 KINDS = ("none", "ai", "email", "search", "social", "video", "shopping")
 DEEPEST = 5
-TEMPORARY = ("_manual_source", "_manual_medium", "_referrer", "_referrer_kind", "traffic_source", "traffic_medium", "traffic_campaign",
-             "source_kind", "traffic_origin")  # fmt: skip
+# what tags carry at their ends when somebody pasted them: line ends, tabs, spaces that do not break, byte order marks
+BLANKS = " \t\r\n\f\v\u00a0\u200b\u3000\ufeff"
+NOT_SET = "(not set)"
 
 
 def text_of(column: str) -> Column:
-    """The column trimmed and in lower case; null when it is empty."""
-    return F.nullif(F.lower(F.trim(F.col(column))), F.lit(""))
+    """The column without blanks at its ends and in lower case; null when it is empty."""
+    return F.nullif(F.lower(F.trim(F.col(column), F.lit(BLANKS))), F.lit(""))
 
 
 def host_of(url: Column) -> Column:
     """The host of a URL, or the package of an android-app:// one, without www.; null when there is none."""
-    host = F.regexp_extract(F.lower(url), r"^(?:https?://|android-app://|//)(?:[^/?#@]*@)?(?:www\.)?([^/?#:]+)", 1)
+    host = F.regexp_extract(F.lower(url), r"^\s*(?:https?://|android-app://|//)(?:[^/?#@]*@)?(?:www\.)?([^/?#:\s]*[^/?#:.\s])", 1)
     return F.nullif(host, F.lit(""))
 
 
 def address_of(url: Column) -> Column:
     """Host and path of a URL without scheme, www., port and query."""
-    host_and_path = F.regexp_extract(F.lower(url), r"^(?:https?://|android-app://|//)(?:[^/?#@]*@)?(?:www\.)?([^/?#:]+(?::\d+)?[^?#]*)", 1)
-    return F.nullif(F.regexp_replace(host_and_path, r":\d+", ""), F.lit(""))
+    host_and_path = F.regexp_extract(F.lower(url), r"^\s*(?:https?://|android-app://|//)(?:[^/?#@]*@)?(?:www\.)?([^/?#:\s]+(?::\d+)?[^?#\s]*)", 1)
+    return F.nullif(_without_port(host_and_path), F.lit(""))
+
+
+def _without_port(address: Column) -> Column:
+    """Host and path without the host's port and without the dot that ends a fully qualified name."""
+    return F.regexp_replace(address, r"^([^/:]*[^/:.])\.*(?::\d+)?(?=/|$)", "$1")
+
+
+def address_of_source(source: Column) -> Column:
+    """A utm_source as kind_of looks it up: of a pasted URL host and path, of a name the name."""
+    address = F.regexp_extract(source, r"^(?:(?:https?:|android-app:)?//)?(?:www\.)?([^?#]*)", 1)
+    return F.regexp_replace(_without_port(address), "/+$", "")
 
 
 def _kind_of_path(address: Column, kinds: Mapping[str, Any]) -> Column:
@@ -106,11 +120,27 @@ def channel_group(rules: Mapping[str, Any]) -> Column:
     return branches.otherwise(nothing)
 
 
-def _implied(click_id_type: Column, rules: Mapping[str, Any], item: str) -> Column:
+def _implied(rules: Mapping[str, Any], item: str) -> Column:
+    """What the known click id `_click` says of traffic: its source or medium."""
     branches = F.when(F.lit(False), None)
     for name, traffic in rules["click_ids"].items():
-        branches = branches.when(click_id_type == name, traffic[item])
+        branches = branches.when(F.col("_click") == name, traffic[item])
     return branches
+
+
+def _click_decides(rules: Mapping[str, Any]) -> Column:
+    """True where a click id is known and tags leave something for it to say: neither source nor medium, or one of them that agrees.
+
+    A source agrees that begins with the click id's own or is of a kind in `agrees`; a medium agrees that is the click id's own or a paid one.
+    """
+    source, medium = F.col("_manual_source"), F.col("_manual_medium")
+    is_of_kind = F.lit(False)
+    for name, traffic in rules["click_ids"].items():
+        is_of_kind = is_of_kind | ((F.col("_click") == name) & F.col("_source_kind").isin(*traffic.get("agrees", ())))
+    source_agrees = F.startswith(address_of_source(source), _implied(rules, "source")) | F.coalesce(is_of_kind, F.lit(False))
+    medium_agrees = (medium == _implied(rules, "medium")) | medium.rlike(rules["patterns"]["paid"])
+    agrees = F.when(source.isNull() & medium.isNull(), True).when(medium.isNull(), source_agrees).when(source.isNull(), medium_agrees)
+    return F.col("_click").isNotNull() & F.coalesce(agrees, F.lit(False))
 
 
 def with_traffic(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
@@ -125,22 +155,24 @@ def with_traffic(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     is_own = F.coalesce(
         (host == own) | F.endswith(host, F.concat(F.lit("."), own)) | F.endswith(own, F.concat(F.lit("."), host)), F.lit(False)
     )
+    click = F.lower("click_id_type")
     rows = events.withColumns(
         {
             "_manual_source": text_of("utm_source"),
             "_manual_medium": text_of("utm_medium"),
             "_referrer_address": address_of(F.col("referrer_url")),
+            "_click": F.when(F.col("click_id").isNotNull() & click.isin(list(rules["click_ids"])), click),
         }
     )
     rows = rows.withColumn("_referrer", F.when(~is_own, referrer)).drop("_referrer_address")
+    rows = rows.withColumn("_source_address", address_of_source(F.coalesce("_manual_source", _implied(rules, "source"))))
     # a shuffle between the steps keeps each one's generated code below Java's limit; the rows are few
-    rows = rows.repartition(1).withColumn("_referrer_kind", kind_of(F.substring_index(F.col("_referrer"), "/", 1), F.col("_referrer"), kinds))
+    for name, address in (("_referrer_kind", F.col("_referrer")), ("_source_kind", F.col("_source_address"))):
+        rows = rows.repartition(1).withColumn(name, kind_of(F.substring_index(address, "/", 1), address, kinds))
     rows = rows.repartition(1)
-    is_manual = F.col("_manual_source").isNotNull() | F.col("_manual_medium").isNotNull()
-    click = F.when(F.col("click_id").isNotNull(), F.lower("click_id_type"))
     origin = (
-        F.when(is_manual, "manual")
-        .when(click.isin(list(rules["click_ids"])), "click_id")
+        F.when(_click_decides(rules), "click_id")
+        .when(F.col("_manual_source").isNotNull() | F.col("_manual_medium").isNotNull(), "manual")
         .when(F.col("_referrer").isNotNull(), "referrer")
         .otherwise("direct")
     )
@@ -149,17 +181,17 @@ def with_traffic(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     for kind, medium in rules["mediums"].items():
         by_kind = by_kind.when(F.col("_referrer_kind") == kind, medium)
 
-    def by_origin(manual: Column, clicked: Column, referred: Column, direct: str) -> Column:
-        place = F.col("traffic_origin")
-        return F.when(place == "manual", manual).when(place == "click_id", clicked).when(place == "referrer", referred).otherwise(direct)
+    def by_origin(item: str, referred: Column, direct: str) -> Column:
+        place, manual = F.col("traffic_origin"), F.col(f"_manual_{item}")
+        told = F.when(place == "manual", F.coalesce(manual, F.lit(NOT_SET))).when(place == "click_id", F.coalesce(manual, _implied(rules, item)))
+        return told.when(place == "referrer", referred).otherwise(direct)
 
-    source = by_origin(F.col("_manual_source"), _implied(click, rules, "source"), F.substring_index("_referrer", "/", 1), "(direct)")
-    medium = by_origin(F.col("_manual_medium"), _implied(click, rules, "medium"), F.coalesce(by_kind, F.lit("referral")), "(none)")
+    source = by_origin("source", F.substring_index("_referrer", "/", 1), "(direct)")
+    medium = by_origin("medium", F.coalesce(by_kind, F.lit("referral")), "(none)")
     rows = rows.withColumns({"traffic_source": source, "traffic_medium": medium, "traffic_campaign": text_of("utm_campaign")})
-    rows = rows.repartition(1)
-    named = F.when(F.col("traffic_origin") != "direct", F.regexp_replace("traffic_source", r"^www\.", ""))
+    is_told = (F.col("traffic_origin") == "click_id") | F.col("_manual_source").isNotNull()
     return rows.withColumn(
-        "source_kind", F.when(F.col("traffic_origin") == "referrer", F.col("_referrer_kind")).otherwise(kind_of(named, named, kinds))
+        "source_kind", F.when(F.col("traffic_origin") == "referrer", F.col("_referrer_kind")).when(is_told, F.col("_source_kind"))
     )
 
 
