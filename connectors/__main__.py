@@ -65,7 +65,7 @@ def make(
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="last day, inclusive")],
     people: Annotated[int, typer.Option(min=10)] = 2000,
     days: Annotated[int, typer.Option(min=1)] = 30,
-    seed: int = 7,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 7,
     events_only: Annotated[bool, typer.Option("--events-only", help="web events alone")] = False,
     parquet: Annotated[bool, typer.Option("--parquet", help="web events as Parquet: a payload column plus typed columns, without truth")] = False,
 ) -> None:

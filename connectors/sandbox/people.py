@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -80,11 +80,8 @@ def make_people(seed: int, count: int, days: int, start: int, mess: Mess) -> Peo
         return np.where((random.random(count) < share) & (at > created), at, NEVER)
 
     country = chosen(random, [weight for _, _, weight in pools.COUNTRIES], count)[household]
-    mailbox = np.arange(count)[:, None] * MAILBOXES + np.arange(MAILBOXES)
-    given_again = np.flatnonzero(random.random(count) < mess.recycled_email)
-    # The new owner's account runs on an address that somebody far away typed in earlier orders.
-    mailbox[given_again, 0] = mailbox[(given_again + count // 2) % count, 1]
-    return People(
+    given_again = random.random(count) < mess.recycled_email
+    everybody = People(
         household=household,
         has_account=has_account,
         is_contact=is_contact,
@@ -95,7 +92,7 @@ def make_people(seed: int, count: int, days: int, start: int, mess: Mess) -> Peo
         last_name=below(len(pools.LAST_NAMES), seed, 22, household),
         mail_host=random.integers(0, len(pools.MAIL_HOSTS), count),
         mailboxes=random.geometric(0.7, count).clip(1, MAILBOXES),
-        mailbox=mailbox,
+        mailbox=np.arange(count)[:, None] * MAILBOXES + np.arange(MAILBOXES),
         country=country,
         address=below(254 * 254, seed, 23, household),
         office=np.where(random.random(count) < 0.15, random.integers(0, max(count * 15 // 100 // OFFICE_SEATS, 1), count), -1),
@@ -111,3 +108,15 @@ def make_people(seed: int, count: int, days: int, start: int, mess: Mess) -> Peo
         marketing_withdrawn_at=sometime(0.04),
         erasure_asked_at=sometime(0.004),
     )
+    return replace(everybody, mailbox=_recycled(everybody, np.flatnonzero(given_again)))
+
+
+def _recycled(people: People, owners: Ints) -> Ints:
+    """The mailboxes, where the accounts of these new owners run on the second address of somebody far away who types it in orders."""
+    mailbox = people.mailbox.copy()
+    givers = np.flatnonzero(people.mailboxes > 1)
+    if len(givers):
+        # spread over all givers and half the list away: nobody gives twice, or to himself
+        place = (np.arange(len(owners)) * len(givers) // max(len(owners), 1) + len(givers) // 2) % len(givers)
+        mailbox[owners, 0] = people.mailbox[givers[place], 1]
+    return mailbox

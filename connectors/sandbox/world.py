@@ -10,9 +10,13 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from connectors.errors import ConnectorError
 from connectors.sandbox import effects, log, orders as shop, people as folk, visits as traffic
 from connectors.sandbox.chance import DAY, Ints
 from connectors.sandbox.mess import MESS, Mess
+
+# instants count from 1970, before which no contact may be created, and a record that names 2100 is one whose clock is wrong
+EARLIEST, LATEST = date(1971, 1, 1), date(2099, 12, 31)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,11 @@ class World:
 
 
 def make_world(people: int, days: int, until: date, seed: int, mess: Mess = MESS) -> World:
-    """The whole world. until is its last day, inclusive."""
+    """The whole world. until is its last day, inclusive. Raises ConnectorError where its days are not within EARLIEST … LATEST."""
+    if until > LATEST or until.toordinal() - days + 1 < EARLIEST.toordinal():
+        raise ConnectorError(
+            f"a sandbox world of {days} days until {until} does not lie between {EARLIEST} and {LATEST}; give another --until or fewer --days"
+        )
     first_day = until - timedelta(days=days - 1)
     start = (first_day - date(1970, 1, 1)).days * DAY
     persons = folk.make_people(seed, people, days, start, mess)

@@ -54,6 +54,16 @@ def test_recycled_addresses_are_an_others_second_one():
     assert np.isin(recycled.mailbox[again, 0], plain.mailbox[:, 1]).all()
 
 
+def test_the_stated_share_of_people_has_an_address_that_somebody_else_uses_too(crowd):
+    used = crowd.mailbox[np.arange(folk.MAILBOXES) < crowd.mailboxes[:, None]]
+    _, users = np.unique(used, return_counts=True)
+    expected = MESS.recycled_email * len(crowd)
+    assert users.max() == 2
+    assert abs((users == 2).sum() - expected) < 3 * expected**0.5
+    owner, slot = crowd.mailbox // folk.MAILBOXES, crowd.mailbox % folk.MAILBOXES
+    assert (crowd.mailboxes[owner] > np.where(owner == np.arange(len(crowd))[:, None], 0, slot)).all()
+
+
 def test_a_lost_cookie_never_comes_back(one):
     visits = one.visits
     order = np.lexsort((visits.started, visits.cookie))
