@@ -96,8 +96,8 @@ def pull(source: settings.Source, first_day: date, last_day: date, landing: Land
         say: takes one sentence for a person to read.
 
     Returns: counts by stream name, in the order of the declaration.
-    Raises: StreamDeclarationError or MissingFolderError before anything is landed; UnreadableFileError when all that is whole is landed,
-        naming every file that is not, and what to do.
+    Raises: StreamDeclarationError or MissingFolderError, which end the pull; UnreadableFileError when all that is whole is landed, naming
+        every file that is not, and what to do.
     """
     streams = [declared(source, name) for name in source.streams]
     refused: list[str] = []
