@@ -1,6 +1,7 @@
 """GA4's channel groups: each case by hand, and the coverage of the referrer lists."""
 
 import pytest
+from pyspark.sql import functions as F
 
 from conf.settings import SettingsError, read_yaml, rules
 from spark_jobs.functions.channels import check_channels, scrubbed_json, scrubbed_url, with_channel, with_traffic, with_traffic_key
@@ -281,6 +282,12 @@ def test_the_sources_that_ga4_publishes_have_their_kind(spark):
     rows = [(i, *hit(name, "x")) for i, name in enumerate(wanted)]
     found = with_traffic(spark.createDataFrame(rows, SHAPE), rules("channels")).select("utm_source", "source_kind").collect()
     assert {r["utm_source"]: r["source_kind"] for r in found} == wanted
+
+
+def test_a_personal_value_of_any_length_is_emptied(spark):
+    text = '{"token":"' + r"x\"" * 200_000 + '","plan":"pro"}'
+    rows = spark.createDataFrame([(text,)], "text STRING").select(scrubbed_json(F.col("text"), rules("channels")).alias("text"))
+    assert rows.first()["text"] == '{"token":null,"plan":"pro"}'
 
 
 def test_urls_and_properties_lose_what_names_a_person(spark):
