@@ -192,6 +192,10 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
     lake.create(contract)
     if declared_source(source).kind == "event_log" and all(m["format"] == "jsonl" for m in found):
         _stream_events(lake, contract, [file["path"] for _, file in fresh], fence)
+        read = files_in(lake, contract.name)
+        # a stream that ran while these were being published saw them unnamed, and will not read them again
+        if missed := [(m, f) for m, f in fresh if f["records"] and f["path"] not in read]:
+            lake.append(read_fresh(lake, missed), contract, sum(f["records"] for _, f in missed), fence)
         _refuse_cut_files(contract.name, fresh, files_in(lake, contract.name), "the file's records before the cut are in the table")
         return Loaded(contract.name, promised, promised, len(known))
     rows = read_fresh(lake, fresh)

@@ -138,6 +138,21 @@ def test_a_file_changed_cut_or_lost_since_it_was_pulled_is_refused_until_it_is_p
     assert {json.loads(r["payload"])["id"] for r in bronze(lake)} == ids
 
 
+def test_a_part_that_a_stream_saw_before_its_manifest_is_loaded_all_the_same(shop, monkeypatch):
+    drops, lake, _ = shop
+    monkeypatch.setattr(load, "declared_source", lambda _: replace(SHOP, kind="event_log"))
+    landing = drops.parents[2] / "landing"
+    for name in ("first", "second"):
+        (drops / f"{name}.jsonl").write_text(f'{{"id": "{name}"}}\n')
+    file_drop.pull(SHOP, DAY, DAY, Landing(landing, "run-1"), print)
+    manifest = next(path for path in landing.rglob("manifest.json") if "second" in str(path))
+    hidden = manifest.rename(manifest.with_suffix(".later"))
+    load.load_source(lake, "shop", "test")
+    hidden.rename(manifest)
+    assert [o["rows_out"] for o in load.load_source(lake, "shop", "test")] == [1]
+    assert sorted(json.loads(r["payload"])["id"] for r in bronze(lake)) == ["first", "second"]
+
+
 def test_a_manifest_of_other_counts_than_its_file_is_refused(shop):
     drops, lake, _ = shop
     (drops / "lines.jsonl").write_text('{"id": "3"}\n')
