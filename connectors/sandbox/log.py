@@ -10,7 +10,7 @@ from connectors.sandbox import pools
 from connectors.sandbox.chance import DAY, HOUR, MINUTE, Flags, Ints, Words, below, chosen, happens, mixed, stream
 from connectors.sandbox.mess import CODES, FAULTS, Mess
 from connectors.sandbox.people import People
-from connectors.sandbox.visits import Visits
+from connectors.sandbox.visits import BURST, PATIENT, RUSH, Visits
 
 LANDING, LOGIN, BROWSE, SEARCH, PRODUCT, CART, CHECKOUT, ORDER = range(8)
 NORMAL, RETRY, CONFLICT = range(3)
@@ -39,15 +39,19 @@ class Events:
 
 
 def make_events(seed: int, people: People, visits: Visits, has_order: Flags) -> Events:
-    """What was done, by visit: landing, login, pages, search, products, cart, checkout, order in this order, seconds to minutes apart."""
+    """What was done, by visit: landing, login, pages, search, products, cart, checkout, order in this order, seconds to minutes apart;
+    by hasty crawlers about a second apart."""
     random, count = stream(seed, "events"), len(visits)
     is_bot = visits.person < 0
     has_account = people.has_account[visits.person.clip(0)] & ~is_bot
     has_cart = has_order | ~is_bot & (random.random(count) < 0.12)
+    pages = random.geometric(0.55, count).clip(1, 8) - 1 + 4 * is_bot
+    for pace, least, range_ in ((BURST, 40, 40), (RUSH, 12, 13)):
+        pages = np.where(visits.pace == pace, least + below(range_, seed, 45, visits.token), pages)
     steps = (
         np.ones(count, dtype=np.int8),
         has_account & (has_order | (random.random(count) < 0.4)),
-        random.geometric(0.55, count).clip(1, 8) - 1 + 4 * is_bot,
+        pages,
         ~is_bot & (random.random(count) < 0.22),
         np.where(is_bot, 0, np.maximum(random.geometric(0.45, count).clip(1, 9) - 1, has_cart)),
         has_cart,
@@ -59,6 +63,8 @@ def make_events(seed: int, people: People, visits: Visits, has_order: Flags) -> 
     sizes = each.sum(axis=1)
     visit = np.repeat(np.arange(count, dtype=np.int32), sizes)
     gaps = random.integers(4_000, 100_000, len(visit), dtype=np.int32)
+    hasty = np.flatnonzero((visits.pace != PATIENT)[visit])
+    gaps[hasty] = 250 + gaps[hasty] % 1_000
     begins = np.cumsum(sizes) - sizes
     gaps[begins] = 0
     event_at = np.cumsum(gaps, dtype=np.int64)

@@ -32,6 +32,7 @@ class Mess:
     unknown_field: float = 0.3
     bots: float = 0.02
     disguised_bots: float = 0.1
+    hasty_bots: float = 0.7  # of the disguised ones: what they call themselves is a browser, how fast they go through the shop is no person
     no_cookie: float = 0.003
     placeholder_user: float = 0.002
     lost_cookie: float = 0.04

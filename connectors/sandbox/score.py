@@ -54,14 +54,15 @@ def score(truth: Path, lake: Path) -> list[Score]:
     site = events.filter(pl.col("source") == SOURCE)
     aside = rows(lake, "silver.events__quarantine").filter(pl.col("source") == SOURCE)
     placed = with_place(records, site, aside)
-    conversions = rows(lake, "journeys.conversions")
+    sessions, conversions = rows(lake, "journeys.sessions"), rows(lake, "journeys.conversions")
     return [
         *faults(placed),
         *ledger(pl.read_parquet(truth / "ledger.parquet"), rows(lake, "ops.ledger")),
         *instants(placed, site),
         *people(placed, site, rows(lake, "identity.person_map")),
         *crawlers(placed, site),
-        *visits(pl.read_parquet(truth / "visits.parquet"), rows(lake, "journeys.sessions")),
+        *visits(pl.read_parquet(truth / "visits.parquet"), sessions),
+        *sessions_of_crawlers(pl.read_parquet(truth / "crawlers.parquet"), placed, site, sessions),
         *orders(pl.read_parquet(truth / "orders.parquet"), rows(lake, "silver.orders"), conversions),
         *ad_spend(pl.read_parquet(truth / "ad_spend.parquet"), rows(lake, "silver.ad_spend")),
         *consents(pl.read_parquet(truth / "consents.parquet"), rows(lake, "silver.consents")),
@@ -174,6 +175,23 @@ def visits(true: pl.DataFrame, sessions: pl.DataFrame) -> list[Score]:
         Score("visits that are one session", same.height, true.height),
         Score("channel of these visits", by_rule, same.height),
         Score("channel that truly brought these visits", truly, same.height),
+    ]
+
+
+def sessions_of_crawlers(true: pl.DataFrame, placed: pl.DataFrame, events: pl.DataFrame, sessions: pl.DataFrame) -> list[Score]:
+    """Sessions of the crawlers that something gives away, by their agent or by their haste, which are flagged with that reason; and flagged
+    sessions that are a crawler's. A crawler's client is nobody else's."""
+    keys = events.select("event_id", "identifiers").explode("identifiers").drop_nulls().unnest("identifiers")
+    crawler = placed.join(true.select("visit", "sign"), on="visit").join(keys, on="event_id")
+    clients = crawler.select("sign", client_key="identifier_key").unique("client_key")
+    of_site = sessions.filter(pl.col("source") == SOURCE).join(clients, on="client_key", how="left")
+    is_hasty = pl.col("sign").is_in(["inhuman_rate", "no_dwell"])
+    told, hasty = of_site.filter(pl.col("sign") == "stated"), of_site.filter(is_hasty)
+    flagged = of_site.filter("is_bot")
+    return [
+        Score("sessions of crawlers by their agent", told.filter("is_bot").height, told.height),
+        Score("sessions of crawlers by their haste", hasty.filter(pl.col("bot_reason") == pl.col("sign")).height, hasty.height),
+        Score("flagged sessions that are crawlers'", flagged["sign"].count(), flagged.height),
     ]
 
 

@@ -19,12 +19,12 @@ from scipy.sparse.csgraph import connected_components  # type: ignore[import-unt
 
 from connectors.sandbox import crm, effects, files, marketing, pools, site
 from connectors.sandbox.chance import HOUR, NEVER, Ints, mixed
-from connectors.sandbox.log import CONFLICT, LOGIN, ORDER, RETRY, known_at
+from connectors.sandbox.log import CONFLICT, LOGIN, NORMAL, ORDER, RETRY, known_at
 from connectors.sandbox.mess import DUPLICATE, FAULTS, LATE, QUARANTINED, USED
 from connectors.sandbox.orders import CURRENCIES, exchange_rates, in_pounds
 from connectors.sandbox.site import Texts
 from connectors.sandbox.text import hexadecimal, joined, numbers, taken
-from connectors.sandbox.visits import PUSH, SMS, is_held_out
+from connectors.sandbox.visits import BURST, PUSH, RUSH, SMS, is_held_out
 from connectors.sandbox.weblog import days_of
 from connectors.sandbox.world import World
 
@@ -150,6 +150,26 @@ def visits(texts: Texts) -> pa.Table:
             "events": pa.array(np.add.reduceat(count[order], first) if len(first) else first),
             "shown_channel": taken([*(entry.group for entry in texts.entries), "Direct"], shown),
             "channel": taken([one.group for one in pools.CAMPAIGNS], seen.campaign[whole]),
+        }
+    )
+
+
+def crawlers(texts: Texts) -> pa.Table:
+    """One row per visit of a crawler: visit, anonymous_id, started_at, events, and sign: what gives it away. stated: its agent says what it
+    is; inhuman_rate: it calls itself a browser and takes dozens of pages within a minute; no_dwell: it stays about a second on each of a
+    dozen or more; none: it is dressed as a person and as slow as one."""
+    world = texts.world
+    seen = world.visits
+    visit = np.flatnonzero(seen.person < 0)
+    done = np.bincount(world.events.visit[world.events.copy == NORMAL], minlength=len(seen))
+    sign = np.select([~seen.is_disguised[visit], seen.pace[visit] == BURST, seen.pace[visit] == RUSH], [0, 1, 2], default=3)
+    return pa.table(
+        {
+            "visit": pa.array(visit),
+            "anonymous_id": hexadecimal(seen.cookie[visit]),
+            "started_at": instants(seen.started[visit]),
+            "events": pa.array(done[visit]),
+            "sign": taken(("stated", "inhuman_rate", "no_dwell", "none"), sign),
         }
     )
 
@@ -358,6 +378,7 @@ def ledger(texts: Texts) -> pa.Table:
 
 TABLES: dict[str, Callable[[Texts], pa.Table]] = {
     "visits": visits,
+    "crawlers": crawlers,
     "people": people,
     "identifiers": identifiers,
     "orders": orders,

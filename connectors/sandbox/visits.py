@@ -16,6 +16,7 @@ BY_HOUR = (1, 1, 1, 1, 1, 2, 4, 7, 9, 10, 11, 12, 13, 12, 11, 11, 12, 13, 15, 17
 BY_WEEKDAY = (1.0, 0.95, 0.95, 1.0, 0.9, 1.15, 1.3)  # from Monday
 DIRECT, EMAIL, SMS, PUSH = (pools.CHANNELS.index(name) for name in ("direct", "email", "sms", "push"))
 SHARED = 99  # the household's device, whoever holds it
+PATIENT, BURST, RUSH = range(3)
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Visits:
     """One place per visit, by person, then start. person is -1 for a crawler; started in ms since 1970.
 
     entry: place in `entries` of the world (before the landing's variant). campaign: place in pools.CAMPAIGNS of what brought the visitor.
+    pace: PATIENT as people are, BURST (dozens of pages within a minute) or RUSH (a dozen or two, each for about a second).
     """
 
     person: Ints
@@ -40,6 +42,8 @@ class Visits:
     has_cookie: Flags
     has_placeholder_user: Flags
     has_new_release: Flags
+    is_disguised: Flags
+    pace: Ints
 
     def __len__(self) -> int:
         return len(self.person)
@@ -171,7 +175,8 @@ def _on_devices(
     kinds = (pools.DESKTOP_AGENTS, len(pools.AGENTS) - pools.DESKTOP_AGENTS)
     wanted = (device % np.uint64(97)).astype(np.int64)
     agent = np.where((number == 0) | is_shared, wanted % kinds[0], kinds[0] + wanted % kinds[1])
-    is_disguised = random.random(count) < mess.disguised_bots
+    is_disguised = is_bot & (random.random(count) < mess.disguised_bots)
+    is_hasty = is_disguised & happens(mess.hasty_bots, seed, 27, serial)
     bot_agent = np.where(is_disguised, serial % len(pools.AGENTS), len(pools.AGENTS) + serial % len(pools.BOT_AGENTS))
     variants = (mess.tags_upper, mess.tags_missing, mess.referrer_stripped)
     variant = chosen(random, [1 - sum(variants), *variants], count)
@@ -192,4 +197,6 @@ def _on_devices(
         has_cookie=is_bot | (random.random(count) >= mess.no_cookie),
         has_placeholder_user=~is_bot & (random.random(count) < mess.placeholder_user),
         has_new_release=~is_bot & is_new,
+        is_disguised=is_disguised,
+        pace=np.where(is_hasty, BURST + below(2, seed, 28, serial), PATIENT).astype(np.int8),
     )

@@ -32,6 +32,9 @@ def test_people_visits_and_channels_are_as_right_as_what_the_log_tells(scored):
     found = scored[0]
     for what in ("channel of these visits", "flags that are crawlers'", "identity recall of what the log tells (pairs of events)"):
         assert found[what].right == found[what].of, found[what]
+    # a crawler that calls itself a browser is known by its haste, and nobody else is
+    for what in ("sessions of crawlers by their haste", "flagged sessions that are crawlers'"):
+        assert found[what].right == found[what].of > 5, found[what]
     # browsers that a household shares join people whom nothing tells apart
     assert found["identity precision (pairs of events)"].share >= 0.9
     assert found["visits that are one session"].share >= 0.995

@@ -9,7 +9,9 @@ import polars as pl
 import pytest
 
 from connectors.sandbox import files, log, marketing, pools, site, truth, weblog, world
+from connectors.sandbox.chance import NEVER
 from connectors.sandbox.mess import CLEAN, CODES, FAULTS, MESS, Mess, tidy_but
+from connectors.sandbox.visits import BURST, PATIENT, RUSH
 
 UNTIL = date(2026, 11, 20)
 
@@ -58,6 +60,24 @@ def test_copies_bots_and_broken_tags_keep_their_shares(large):
     for place, share in enumerate((MESS.tags_upper, MESS.tags_missing, MESS.referrer_stripped), start=1):
         assert near(int((visits.variant[visits.person >= 0] == place).sum()), share, int((visits.person >= 0).sum()))
     assert near(int((~visits.has_cookie).sum()), MESS.no_cookie, len(visits))
+
+
+def test_hasty_crawlers_are_faster_than_people_and_go_by_a_browsers_name(large):
+    events, visits = large.events, large.visits
+    is_bot = visits.person < 0
+    assert near(int(visits.is_disguised.sum()), MESS.disguised_bots, int(is_bot.sum()))
+    assert near(int((visits.pace != PATIENT).sum()), MESS.hasty_bots, int(visits.is_disguised.sum()))
+    assert not (visits.pace[~visits.is_disguised] != PATIENT).any() and (visits.agent[visits.is_disguised] < len(pools.AGENTS)).all()
+    first = events.copy == log.NORMAL
+    pages = np.bincount(events.visit[first], minlength=len(visits))
+    begun, ended = np.full(len(visits), NEVER), np.zeros(len(visits), dtype=np.int64)
+    np.minimum.at(begun, events.visit[first], events.event_at[first])
+    np.maximum.at(ended, events.visit[first], events.event_at[first])
+    seconds = (ended - begun) / 1000 / np.maximum(pages - 1, 1)
+    burst, rush = visits.pace == BURST, visits.pace == RUSH
+    assert burst.any() and (pages[burst] > 40).all() and (seconds[burst] < 60 / 40).all()
+    assert rush.any() and ((pages[rush] > 12) & (pages[rush] < 30)).all() and (seconds[rush] < 1.5).all()
+    assert (seconds[(visits.pace == PATIENT) & (pages > 1)] >= 4).all()
 
 
 def test_a_copied_record_has_no_fault(large):
@@ -125,4 +145,4 @@ def test_the_rows_of_a_seed_are_the_same_on_every_machine():
     for _, chunks in weblog.days_of(one):
         for rows in chunks:
             digest.update("\n".join(site.payloads(texts, site.chunk_of(texts, rows), fragments).to_pylist()).encode())
-    assert digest.hexdigest()[:16] == "0b084cb919bf12b4"
+    assert digest.hexdigest()[:16] == "748ec3e4e35a3466"

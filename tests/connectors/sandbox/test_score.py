@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from connectors.errors import ConnectorError
-from connectors.sandbox.score import ad_spend, faults, fits, ledger, orders, pairs, people, rows, score, with_place
+from connectors.sandbox.score import ad_spend, faults, fits, ledger, orders, pairs, people, rows, score, sessions_of_crawlers, with_place
 
 UNTIL = date(2026, 11, 20)
 
@@ -90,6 +90,21 @@ def test_a_wrong_amount_a_lost_order_and_a_wrong_spend_cost_points(made):
     stored = spend.select("ad_id", "clicks", "impressions", source=pl.lit("sandbox_marketing"), spend_date="day", spend_amount="spend")
     assert ad_spend(spend, stored)[0].share == 1.0
     assert ad_spend(spend, stored.tail(-3))[0].of - ad_spend(spend, stored.tail(-3))[0].right == 3
+
+
+def test_a_crawler_that_is_not_flagged_and_a_person_who_is_cost_points():
+    who = {"stated": 1, "inhuman_rate": 2, "no_dwell": 3, "none": 4, "person": 5}
+    true = pl.DataFrame({"visit": [1, 2, 3, 4], "sign": ["stated", "inhuman_rate", "no_dwell", "none"]})
+    placed = pl.DataFrame({"visit": list(who.values()), "event_id": list(who)})
+    events = pl.DataFrame({"event_id": list(who), "identifiers": [[{"namespace": "sandbox.anonymous_id", "identifier_key": f"k-{name}"}] for name in who]})
+
+    def shares(reasons):
+        sessions = pl.DataFrame({"source": ["sandbox_site"] * 5, "client_key": [f"k-{name}" for name in who], "bot_reason": reasons})
+        sessions = sessions.with_columns(is_bot=pl.col("bot_reason").is_not_null())
+        return [(s.right, s.of) for s in sessions_of_crawlers(true, placed, events, sessions)]
+
+    assert shares(["crawler", "inhuman_rate", "no_dwell", None, None]) == [(1, 1), (2, 2), (3, 3)]
+    assert shares([None, "inhuman_rate", None, None, "no_dwell"]) == [(0, 1), (1, 2), (1, 2)]
 
 
 def test_the_ledgers_counts_are_compared_with_the_truth():

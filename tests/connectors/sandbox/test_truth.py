@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections import Counter
 from datetime import date, datetime
 
@@ -44,6 +45,17 @@ def test_visits_are_those_of_people_and_hold_all_they_did(made):
     assert visits["events"].sum() == int((is_done & one.visits.has_cookie[one.events.visit]).sum())
     assert (visits["started_at"] <= visits["ended_at"]).all() and (visits["person"] >= 0).all()
     assert {"Paid Search", "Paid Shopping", "Email", "Direct"} <= set(visits["shown_channel"]) & set(visits["channel"])
+
+
+def test_every_crawler_stands_in_the_truth_with_what_gives_it_away(made):
+    records, crawlers = table(made, "records"), table(made, "crawlers")
+    assert set(crawlers["visit"]) == set(records.filter(pl.col("person") == -1)["visit"])
+    assert {"stated", "inhuman_rate"} <= set(crawlers["sign"]) <= {"stated", "inhuman_rate", "no_dwell", "none"}
+    assert crawlers.filter(pl.col("sign") == "inhuman_rate")["events"].min() > 40
+    log_of_days = b"".join(gzip.decompress(path.read_bytes()) for path in (made[0] / "sandbox_site" / "events").glob("*.jsonl.gz"))
+    agents = dict(re.findall(r'"anonymous_id":"([^"]*)".*"user_agent":"([^"]*)"', log_of_days.decode(errors="replace")))
+    for anonymous_id, sign in crawlers.select("anonymous_id", "sign").iter_rows():
+        assert (agents[anonymous_id] in pools.BOT_AGENTS) == (sign == "stated")
 
 
 def table(made, name: str) -> pl.DataFrame:
