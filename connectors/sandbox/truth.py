@@ -6,6 +6,7 @@ true human being in the world; -1 is a crawler, null nobody.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -359,18 +360,49 @@ def ad_spend(texts: Texts) -> pa.Table:
     )
 
 
+def faults(texts: Texts) -> pa.Table:
+    """One row per record of the other streams that is used nowhere: source, stream, file (below the stream's folder), record (how its line
+    begins, of ad spend its ad_id), fate (duplicate, quarantined) and why: sent_twice, restated by a later delivery, or what is broken."""
+    world, orders = texts.world, texts.world.orders
+    day_of = [str(world.first_day + timedelta(days=place)) for place in range(world.days)]
+    rows: list[tuple[str, str, str, str, str, str]] = []
+    again = files.lines_again(world)
+    order = orders.line_order[again]
+    delivered = world.day_of(orders.ordered_at[order]) + 1
+    names = joined(taken(texts.order_id, order), ",", numbers(orders.line_number[again]), ",").to_pylist()
+    for place, name in zip(delivered.tolist(), names, strict=True):
+        rows.append(("sandbox_shop", "order_lines", f"{day_of[place]}.csv", name, DUPLICATE, "sent_twice"))
+    for place, day in enumerate(day_of):
+        for line in files.broken_lines(world, place):
+            name = line.decode().split(",")[0]
+            rows.append(("sandbox_shop", "order_lines", f"{day}.csv", f"{name},1,", QUARANTINED, name.split("-")[1]))
+        for line in marketing.broken_mails(world, place):
+            rows.append(("sandbox_marketing", "email_events", f"{day}.jsonl", line.decode(), QUARANTINED, "cut_short"))
+    reports = marketing.ad_reports(world)
+    newest = {report.day: report.delivered for report in sorted(reports, key=lambda report: report.delivered)}
+    for report in reports:
+        if report.delivered < newest[report.day]:
+            file = f"{day_of[report.day]}/delivered-{day_of[report.delivered]}.csv"
+            rows.append(("sandbox_marketing", "ad_spend", file, pools.ADS[report.ad].ad_id, DUPLICATE, "restated"))
+    columns = ("source", "stream", "file", "record", "fate", "why")
+    return pa.table({name: pa.array([row[place] for row in rows], pa.string()) for place, name in enumerate(columns)})
+
+
 def ledger(texts: Texts) -> pa.Table:
     """One row per silver table and source whose faults are counted: how many records are duplicates, late and quarantined."""
-    world, events = texts.world, texts.world.events
-    faults = np.bincount(events.fault, minlength=len(FAULTS))
-    late, quarantined = (sum(faults[code] for code, fault in enumerate(FAULTS) if fault.fate == fate) for fate in (LATE, QUARANTINED))
-    reports = marketing.ad_reports(world)
-    days = range(world.days)
+    events = texts.world.events
+    befell = np.bincount(events.fault, minlength=len(FAULTS))
+    late, quarantined = (sum(befell[code] for code, fault in enumerate(FAULTS) if fault.fate == fate) for fate in (LATE, QUARANTINED))
+    others = Counter(zip(*(faults(texts)[name].to_pylist() for name in ("stream", "fate")), strict=True))
+
+    def of_stream(stream: str) -> tuple[int, int, int]:
+        return others[stream, DUPLICATE], 0, others[stream, QUARANTINED]
+
     rows = (
         ("silver.events", "sandbox_site", (events.copy == RETRY).sum(), late, quarantined),
-        ("silver.events", "sandbox_marketing", 0, 0, sum(len(marketing.broken_mails(world, day)) for day in days)),
-        ("silver.order_lines", "sandbox_shop", len(files.lines_again(world)), 0, sum(len(files.broken_lines(world, day)) for day in days)),
-        ("silver.ad_spend", "sandbox_marketing", len(reports) - ad_spend(texts).num_rows, 0, 0),
+        ("silver.events", "sandbox_marketing", *of_stream("email_events")),
+        ("silver.order_lines", "sandbox_shop", *of_stream("order_lines")),
+        ("silver.ad_spend", "sandbox_marketing", *of_stream("ad_spend")),
     )
     names = ("table_name", "source", "duplicates", "late", "quarantined")
     return pa.table({name: pa.array([row[i] if i < 2 else int(row[i]) for row in rows]) for i, name in enumerate(names)})
@@ -387,5 +419,6 @@ TABLES: dict[str, Callable[[Texts], pa.Table]] = {
     "touches": touches,
     "consents": consents,
     "ad_spend": ad_spend,
+    "faults": faults,
     "ledger": ledger,
 }

@@ -185,6 +185,20 @@ def test_the_truths_ledger_counts_what_the_files_hold(made):
     assert shop["duplicates"] == len(lines) - len(set(lines))
 
 
+def test_every_record_of_the_other_streams_that_is_used_nowhere_is_named_with_its_file(made):
+    found = Counter()
+    for row in table(made, "faults").iter_rows(named=True):
+        lines = (made[0] / row["source"] / row["stream"] / row["file"]).read_text().splitlines()
+        is_named = [f",{row['record']}," in line if row["stream"] == "ad_spend" else line.startswith(row["record"]) for line in lines]
+        assert any(is_named), row
+        found[row["stream"], row["fate"]] += 1
+    assert set(found) == {("order_lines", "duplicate"), ("order_lines", "quarantined"), ("email_events", "quarantined"), ("ad_spend", "duplicate")}
+    counted = {r["table_name"]: r for r in table(made, "ledger").filter(pl.col("source") != "sandbox_site").iter_rows(named=True)}
+    assert counted["silver.order_lines"]["duplicates"] == found["order_lines", "duplicate"] > 0
+    assert counted["silver.events"]["quarantined"] == found["email_events", "quarantined"]
+    assert counted["silver.ad_spend"]["duplicates"] == found["ad_spend", "duplicate"]
+
+
 def test_consent_of_the_log_follows_the_persons_choice_over_time(made):
     """Marketing is false from the instant it was withdrawn, for those who withdrew; by the clock that was right."""
     withdrawn = dict(table(made, "people").drop_nulls("marketing_withdrawn_at").select("person", "marketing_withdrawn_at").iter_rows())
