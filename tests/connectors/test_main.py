@@ -39,7 +39,10 @@ def test_made_files_are_pulled_once(tmp_path):
         (("pull", "sandbox_shop", "--from", "None", "--to", "2026-11-19"), "Invalid value for '--from'"),
         (("sandbox", "make", "--out", "w", "--until", "2026-11-20", "--seed", "-3"), "Invalid value for '--seed'"),
         (("sandbox", "make", "--out", "w", "--until", "2026-11-20", "--seed", "99999999999999999999"), "Invalid value for '--seed'"),
-        (("sandbox", "make", "--out", "w", "--until", "0001-01-02"), "of 30 days until 0001-01-02 does not lie between 1971-01-01 and 2099-12-31"),
+        (
+            ("sandbox", "make", "--out", "w", "--until", "0001-01-02"),
+            "of 30 days until 0001-01-02 does not lie between 1971-01-01 and 2099-12-31",
+        ),
         (("sandbox", "make", "--out", "w", "--until", "9999-12-31"), "of 30 days until 9999-12-31 does not lie between"),
         (("sandbox", "make", "--out", "w", "--until", "1971-01-29"), "give another --until or fewer --days"),
     ],

@@ -192,7 +192,12 @@ def test_every_record_of_the_other_streams_that_is_used_nowhere_is_named_with_it
         is_named = [f",{row['record']}," in line if row["stream"] == "ad_spend" else line.startswith(row["record"]) for line in lines]
         assert any(is_named), row
         found[row["stream"], row["fate"]] += 1
-    assert set(found) == {("order_lines", "duplicate"), ("order_lines", "quarantined"), ("email_events", "quarantined"), ("ad_spend", "duplicate")}
+    assert set(found) == {
+        ("order_lines", "duplicate"),
+        ("order_lines", "quarantined"),
+        ("email_events", "quarantined"),
+        ("ad_spend", "duplicate"),
+    }
     counted = {r["table_name"]: r for r in table(made, "ledger").filter(pl.col("source") != "sandbox_site").iter_rows(named=True)}
     assert counted["silver.order_lines"]["duplicates"] == found["order_lines", "duplicate"] > 0
     assert counted["silver.events"]["quarantined"] == found["email_events", "quarantined"]

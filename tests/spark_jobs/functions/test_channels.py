@@ -131,6 +131,7 @@ TAGGED = [
     ("newsletter", "email", "spring cross-network", "Cross-network", 2),
     ("ebay", "ppc", None, "Paid Shopping", 3),
     ("etsy", "cpc", None, "Paid Shopping", 3),
+    ("Google Shopping", "cpc", None, "Paid Shopping", 3),
     ("bing", "cpc", "Shopping | Brand", "Paid Shopping", 3),
     ("partner", "cpc", "shop the look", "Paid Shopping", 3),
     ("partner", "cpc", "e-shop", "Paid Shopping", 3),
@@ -278,7 +279,7 @@ GA4_SOURCES = {
 
 
 def test_the_sources_that_ga4_publishes_have_their_kind(spark):
-    wanted = {name: kind for kind, names in GA4_SOURCES.items() for name in (*names.split(), *(["google shopping"] if kind == "shopping" else []))}
+    wanted = {name: kind for kind, names in GA4_SOURCES.items() for name in names.split()}
     rows = [(i, *hit(name, "x")) for i, name in enumerate(wanted)]
     found = with_traffic(spark.createDataFrame(rows, SHAPE), rules("channels")).select("utm_source", "source_kind").collect()
     assert {r["utm_source"]: r["source_kind"] for r in found} == wanted
