@@ -30,8 +30,8 @@ from tests.whole.worlds import said_later
 LAST = dt.date(2026, 3, 31)
 FIRST = LAST - dt.timedelta(days=29)
 NEXT = LAST + dt.timedelta(days=1)
-# what comes on the next day
-DELIVERIES = {"next day with late events": ("own", "late"), "next day": ("own",), "late events alone": ("late",)}
+# what comes on the next day; its own events before and after those with late ones, because a process that goes on gets faster
+DELIVERIES = {"late events alone": ("late",), "next day": ("own",), "next day with late events": ("own", "late"), "next day again": ("own",)}
 # the sandbox makes about 14.9 events per person in 30 days
 SIZES = {"100 k": 6_700, "1 M": 67_000, "10 M": 670_000}
 STAGES = {
@@ -213,7 +213,7 @@ def one_size(label: str, people: int, root: Path) -> list[dict[str, Any]]:
         line = {**row(f"whole, {turn}", events, None), "cpu_seconds": round(total[turn], 1)}
         rows.append(against(line, "first run", total["first"], UNCHANGED, 3) if turn == "unchanged" else line)
     late = {**row(f"{len(tables['late']) / events:.1%} of the events, late", events, None)}
-    late["cpu_seconds"] = round(total["next day with late events"] - total["next day"], 1)
+    late["cpu_seconds"] = round(total["next day with late events"] - (total["next day"] + total["next day again"]) / 2, 1)
     rows.append(against(late, "first run", total["first"], LATE, 3))
     return rows
 
