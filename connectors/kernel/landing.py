@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -164,8 +165,7 @@ class Landing:
 
         Nothing is visible to a reader until the manifest stands; when `records` raises, the attempt's folder is removed.
         """
-        folder, attempt = self._new_attempt(piece)
-        try:
+        with self._new_attempt(piece) as (folder, attempt):
             head = self._envelope_head(piece, attempt, extracted_at)
             files = []
             for number, (content, count) in enumerate(_parts(head, records), start=1):
@@ -174,23 +174,18 @@ class Landing:
                 write_durably(folder / name, compressed)
                 files.append({"path": str((folder / name).resolve()), "sha256": hashlib.sha256(compressed).hexdigest(), "records": count})
             return self._publish(folder, piece, attempt, extracted_at, "jsonl", files)
-        except Exception:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
 
     def land_whole(self, piece: Slice, path: Path, sha256: str, records: int, extracted_at: datetime) -> Landed:
         """Publish a Parquet file as it is, as the one part of an attempt: every delivery has a path of its own, also under an old name."""
-        folder, attempt = self._new_attempt(piece)
-        try:
+        with self._new_attempt(piece) as (folder, attempt):
             part = folder / "part-00001.parquet"
             _link_or_copy(path.resolve(), part)
             files = [{"path": str(part.resolve()), "sha256": sha256, "records": records}]
             return self._publish(folder, piece, attempt, extracted_at, "parquet", files)
-        except Exception:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
 
-    def _new_attempt(self, piece: Slice) -> tuple[Path, int]:
+    @contextmanager
+    def _new_attempt(self, piece: Slice) -> Iterator[tuple[Path, int]]:
+        """The folder and number of a slice's next attempt; the folder is removed when the block raises."""
         slice_folder = self.root / piece.source / piece.stream / piece.account / piece.slice_id
         slice_folder.mkdir(parents=True, exist_ok=True)
         attempt = 1 + max((int(one.name) for one in slice_folder.iterdir() if one.name.isdigit()), default=0)
@@ -199,7 +194,11 @@ class Landing:
             folder.mkdir()
         except FileExistsError as error:
             raise LandingBusyError(f"{folder}: another pull is landing this slice; pull again when it is done") from error
-        return folder, attempt
+        try:
+            yield folder, attempt
+        except Exception:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _envelope_head(self, piece: Slice, attempt: int, extracted_at: datetime) -> bytes:
         """The part of the envelope that all records of an attempt share, as the open beginning of a JSON object."""

@@ -196,7 +196,8 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
         # a stream that ran while these were being published saw them unnamed, and will not read them again
         if missed := [(m, f) for m, f in fresh if f["records"] and f["path"] not in read]:
             lake.append(read_fresh(lake, missed), contract, sum(f["records"] for _, f in missed), fence)
-        _refuse_cut_files(contract.name, fresh, files_in(lake, contract.name), "the file's records before the cut are in the table")
+            read = files_in(lake, contract.name)
+        _refuse_cut_files(contract.name, fresh, read, "the file's records before the cut are in the table")
         return Loaded(contract.name, promised, promised, len(known))
     rows = read_fresh(lake, fresh)
     # counts need no column: of Parquet only the footers are read, of JSON lines only the ends of lines are looked for
