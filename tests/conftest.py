@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ["TZ"] = "UTC"
+# Spark closes its connections when the streams that would say so are closed already
+logging.getLogger("py4j").setLevel(logging.WARNING)
 # what two processes with a Spark each need, one of them beside Airflow and its Spark server
 MEMORY_FOR_TWO = 12 * 2**30
 # begun first: what starts services, one after another, because each looks for free ports; then what shares a whole lake

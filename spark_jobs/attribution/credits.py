@@ -232,7 +232,7 @@ def credit_channels(
         "person_id",
         "_after",
         "_before",
-        (F.col("quantity") * CREDIT_UNITS).cast("bigint").alias("_units"),
+        (F.col("quantity") * CREDIT_UNITS).cast("decimal(20,0)").alias("_units"),
     )
     shared = units.join(weighted(pairs, rules), on="base_id", how="inner")
     group, tie = ("conversion_id", "model"), ("base_id", "touchpoint_id")

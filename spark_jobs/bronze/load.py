@@ -1,7 +1,8 @@
 """bronze.<source>__<stream>: every landed record as received, once per landing file.
 
 Reads only what a manifest names, checks each file's sha256 and record count against it, and appends in one commit per stream. An event
-log is read by Structured Streaming (file source, availableNow), whose checkpoint keeps which files were read.
+log is read by Structured Streaming (file source, availableNow), whose checkpoint keeps which files were read. An attempt without records
+stands as one row of its manifest: number 0, no payload. It replaces what its slice delivered before, as any later attempt does.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ ENVELOPE = (
     "_slice_to STRING, _api_version STRING, _run_id STRING, _page INT, _sha256 STRING, _slice_id STRING, _attempt INT, "
     "_ingest_date DATE, payload STRING, payload_bytes STRING"
 )
+TYPES = dict(part.split(" ") for part in BRONZE.split(", "))
+COLUMNS = tuple(TYPES)
 # What a manifest must say for its files to be found and ordered
 NEEDED = ("account", "slice_id", "attempt", "format", "extracted_at", "files")
 # What a manifest says of all rows of its files
@@ -42,10 +45,7 @@ SAID = ("source", "stream", "account", "request_id", "slice_from", "slice_to", "
 
 def bronze_table(source: str, stream: str) -> Table:
     """The generic contract of every bronze table."""
-    columns = []
-    for part in BRONZE.split(", "):
-        name, kind = part.split(" ")
-        columns.append(Field(name, kind.lower(), nullable=name not in ("_file", "_row")))
+    columns = [Field(name, kind.lower(), nullable=name not in ("_file", "_row")) for name, kind in TYPES.items()]
     write = Write(mode="append", cluster_by=("_ingest_date",))
     return Table(bronze_name(source, stream), "one record as received", ("_file", "_row"), tuple(columns), write)
 
@@ -61,9 +61,9 @@ class Loaded:
 
 
 def manifests(source: str, stream: str) -> list[dict[str, Any]]:
-    """Every complete manifest of a stream, in order of slice and attempt."""
+    """Every complete manifest of a stream with its own `path`, in order of slice and attempt."""
     root = Path(platform().landing, source, stream)
-    found = [read_manifest(path) for path in root.rglob("manifest.json")]
+    found = [{**read_manifest(path), "path": str(path.resolve())} for path in root.rglob("manifest.json")]
     complete = [m for m in found if m.get("slice_complete", True)]
     return sorted(complete, key=lambda m: (m["slice_id"], m["attempt"]))
 
@@ -96,7 +96,7 @@ def wanted(name: str, found: list[dict[str, Any]], known: Mapping[str, int]) -> 
     A damaged attempt that was delivered again since is left out: nothing would be read of it. Raises GateError for any other damaged file.
     """
     newest = {(m["account"], m["slice_id"]): m["attempt"] for m in found}
-    fresh = [(m, f) for m in found for f in m["files"] if f["path"] not in known]
+    fresh = [(m, f) for m in found for f in m["files"] if f["path"] not in known and m["path"] not in known]
     damaged = [(m, f["path"], what) for m, f in fresh if (what := damage(f))]
     needed = [(m, path, what) for m, path, what in damaged if m["attempt"] == newest[m["account"], m["slice_id"]]]
     if needed:
@@ -130,8 +130,7 @@ def path_read() -> Column:
 
 def enveloped(rows: DataFrame) -> DataFrame:
     """Landed lines as bronze columns, in order."""
-    names = [part.split(" ")[0] for part in BRONZE.split(", ")]
-    return rows.withColumn("payload_bytes", F.unbase64("payload_bytes")).select(*names)
+    return rows.withColumn("payload_bytes", F.unbase64("payload_bytes")).select(*COLUMNS)
 
 
 def read_jsonl(lake: Lake, files: list[str]) -> DataFrame:
@@ -161,15 +160,27 @@ def read_parquet(lake: Lake, drops: list[tuple[dict[str, Any], dict[str, Any]]])
         F.lit(None).cast("binary").alias("payload_bytes"),
     ).withColumn("_sha256", F.sha2("payload", 256))
     # one scan of all drops with what their manifests say beside it: a plan for each would be compiled for each
-    said = [(f["path"], *(m.get(k) for k in SAID), m["extracted_at"], int(m["attempt"])) for m, f in drops]
+    facts = facts_of(lake, [(file["path"], m) for m, file in drops])
+    return named.join(F.broadcast(facts), on="_file", how="left").select(*COLUMNS)
+
+
+def facts_of(lake: Lake, files: list[tuple[str, dict[str, Any]]]) -> DataFrame:
+    """What manifests say of all rows of these files, one row per file (`_file`)."""
+    said = [(file, *(m.get(k) for k in SAID), m["extracted_at"], int(m["attempt"])) for file, m in files]
     schema = f"_file STRING, {', '.join(f'_{k} STRING' for k in SAID)}, _extracted_at STRING, _attempt INT"
     facts = lake.spark.createDataFrame(said, schema).withColumn("_extracted_at", F.col("_extracted_at").cast("timestamp"))
-    facts = facts.withColumn("_ingest_date", F.col("_extracted_at").cast("date"))
-    return named.join(F.broadcast(facts), on="_file", how="left").select(*[p.split(" ")[0] for p in BRONZE.split(", ")])
+    return facts.withColumn("_ingest_date", F.col("_extracted_at").cast("date"))
 
 
-def read_fresh(lake: Lake, fresh: list[tuple[dict[str, Any], dict[str, Any]]]) -> DataFrame:
-    """The records of landed files (manifest, file), in bronze's columns."""
+def read_empty(lake: Lake, empty: list[dict[str, Any]]) -> DataFrame:
+    """One row for each manifest of an attempt without records: what it says, as row 0 of the manifest itself."""
+    nothing = {name: F.lit(None).cast(kind).alias(name) for name, kind in TYPES.items()}
+    given = facts_of(lake, [(m["path"], m) for m in empty]).withColumn("_row", F.lit(0).cast("bigint"))
+    return given.select(*(F.col(name) if name in given.columns else column for name, column in nothing.items()))
+
+
+def read_fresh(lake: Lake, fresh: list[tuple[dict[str, Any], dict[str, Any]]], empty: list[dict[str, Any]]) -> DataFrame:
+    """The records of landed files (manifest, file) and the attempts without any, in bronze's columns."""
     jsonl = [file["path"] for m, file in fresh if m["format"] == "jsonl"]
     frames = [read_jsonl(lake, jsonl)] if jsonl else []
     by_schema: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
@@ -177,6 +188,7 @@ def read_fresh(lake: Lake, fresh: list[tuple[dict[str, Any], dict[str, Any]]]) -
         if m["format"] == "parquet":
             by_schema.setdefault(str(pq.read_schema(file["path"]).remove_metadata()), []).append((m, file))
     frames += [read_parquet(lake, drops) for _, drops in sorted(by_schema.items())]
+    frames += [read_empty(lake, empty)] if empty else []
     return reduce(DataFrame.unionByName, frames)
 
 
@@ -187,23 +199,26 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
     known = files_in(lake, contract.name) if found else {}
     fresh = wanted(contract.name, found, known)
     promised = sum(f["records"] for _, f in fresh)
-    if not fresh:
+    empty = [m for m in found if m["path"] not in known and not any(f["records"] for f in m["files"])]
+    if not fresh and not empty:
         return Loaded(contract.name, 0, 0, len(known))
     lake.create(contract)
     if declared_source(source).kind == "event_log" and all(m["format"] == "jsonl" for m in found):
-        _stream_events(lake, contract, [file["path"] for _, file in fresh], fence)
+        if fresh:
+            _stream_events(lake, contract, [file["path"] for _, file in fresh], fence)
         read = files_in(lake, contract.name)
         # a stream that ran while these were being published saw them unnamed, and will not read them again
-        if missed := [(m, f) for m, f in fresh if f["records"] and f["path"] not in read]:
-            lake.append(read_fresh(lake, missed), contract, sum(f["records"] for _, f in missed), fence)
+        missed = [(m, f) for m, f in fresh if f["records"] and f["path"] not in read]
+        if missed or empty:
+            lake.append(read_fresh(lake, missed, empty), contract, sum(f["records"] for _, f in missed) + len(empty), fence)
             read = files_in(lake, contract.name)
         _refuse_cut_files(contract.name, fresh, read, "the file's records before the cut are in the table")
         return Loaded(contract.name, promised, promised, len(known))
-    rows = read_fresh(lake, fresh)
+    rows = read_fresh(lake, fresh, empty)
     # counts need no column: of Parquet only the footers are read, of JSON lines only the ends of lines are looked for
     counted = {r["_file"]: r["count"] for r in rows.groupBy("_file").count().collect()}
     _refuse_cut_files(contract.name, fresh, counted, "nothing was loaded")
-    lake.append(rows, contract, promised, fence)
+    lake.append(rows, contract, promised + len(empty), fence)
     return Loaded(contract.name, promised, promised, len(known))
 
 
@@ -253,11 +268,12 @@ def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:
 
     def load(stream: str) -> None:
         name, run_id, started = names[stream], uuid.uuid4().hex, dt.datetime.now(dt.UTC)
+        before = lake.version(name)
         loaded = load_stream(lake, source, stream, replace(fences[name], run_id=run_id))
         seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
         print(f"{seconds:6.1f} s  {name:<42} {loaded.appended:,} records, {loaded.known_files} files known before", flush=True)
         recorder.add_load(run_id, name, source, loaded.promised, loaded.appended, started, lake.version(name))
-        outcomes.append({"table": name, "rows_in": loaded.promised, "rows_out": loaded.appended, "wrote": loaded.appended > 0})
+        outcomes.append({"table": name, "rows_in": loaded.promised, "rows_out": loaded.appended, "wrote": lake.version(name) > before})
 
     try:
         in_waves(list(names), lambda stream: (stream, ()), load)

@@ -24,6 +24,8 @@ BRONZE = (
     "_slice_from STRING, _slice_to STRING, _api_version STRING, _run_id STRING, _page INT, _sha256 STRING, _slice_id STRING, "
     "_attempt INT, _ingest_date DATE, payload STRING, payload_bytes BINARY"
 )
+# row 0 says that a delivery had no records: it replaces those before it
+IS_RECORD = "_row > 0"
 NO_OBJECT = (
     "coalesce(json_array_length(concat('[', payload, ',0,0,0,0,0]')), 0) <> 6 "
     "or not startswith(ltrim(payload), '{') or not endswith(rtrim(payload), '}')"
@@ -166,13 +168,12 @@ def _stream_candidates(
     days: tuple[dt.date | None, dt.date | None],
 ) -> DataFrame:
     target = spec["tables"][contract.name]
-    received = read_bronze(lake, source, stream, *days)
-    received = with_superseded(received)
+    received = with_superseded(read_bronze(lake, source, stream, *days)).where(IS_RECORD)
     records = parsed(received, spec["record"])
     lookup = spec.get("lookup")
     if lookup:
         other = mapping(source)["streams"].get(lookup["stream"]) or {"record": lookup["record"]}
-        found = newest(parsed(read_bronze(lake, source, lookup["stream"], None, None), other["record"]), lookup["on"])
+        found = newest(parsed(read_bronze(lake, source, lookup["stream"], None, None).where(IS_RECORD), other["record"]), lookup["on"])
         records = records.join(F.broadcast(found.select(lookup["on"], *lookup["columns"])), on=lookup["on"], how="left")
     is_first = next(iter(spec["tables"])) == contract.name
     if target.get("where"):

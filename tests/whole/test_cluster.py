@@ -66,7 +66,7 @@ def test_one_submit_builds_the_same_tables(built, tmp_path, master, monkeypatch)
     shutil.copytree(home / "landing", own / "landing")
     shutil.copytree(home / "lake" / "bronze", own / "lake" / "bronze")
     monkeypatch.setenv("THROUGHLINE_SPARK_MASTER", master)
-    confs = [word for key, value in spark_confs("small").items() for word in ("--conf", f"{key}={value}")]
+    confs = [word for key, value in spark_confs("local", "small").items() for word in ("--conf", f"{key}={value}")]
     words = [*submit_command(), "--conf", "spark.executor.memory=1g", *confs, str(REPOSITORY / "spark_jobs" / "__main__.py")]
     words += ["run", *worlds.SELECTION, "--from", str(worlds.FIRST), "--to", str(worlds.LAST)]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_"))}

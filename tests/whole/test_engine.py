@@ -207,6 +207,14 @@ def test_a_report_restated_for_a_past_day_is_conformed_by_a_later_days_run(built
     assert [d for d, most in clicks.items() if most == 777] == [day]
     (alone,) = worlds.run(lake, home, silver, worlds.Range(arrival, arrival), source="sandbox_marketing", changed=True)
     assert (alone.days, alone.wrote) == (worlds.Range(arrival, arrival), False)
+    # and at last there was no spend at all
+    (folder / f"delivered-{arrival + dt.timedelta(days=1)}.csv").write_text(header + "\n", encoding="utf-8")
+    worlds.command(home, "connectors", "pull", "sandbox_marketing", "--from", str(arrival), "--to", str(arrival))
+    with worlds.home_at(home):
+        load_source(lake, "sandbox_marketing", "test")
+    (_, emptied) = worlds.run(lake, home, silver, worlds.Range(arrival, arrival), source="sandbox_marketing", changed=True)
+    assert (emptied.days, emptied.wrote, emptied.rows_used, emptied.rows_in) == (worlds.Range(day, day), True, 0, emptied.duplicates)
+    assert clicks.keys() - {day} == {r["spend_date"] for r in lake.read("silver.ad_spend").select("spend_date").distinct().collect()}
 
 
 def test_a_repaired_record_goes_back_in_once_and_closes_its_row(copied, capsys):

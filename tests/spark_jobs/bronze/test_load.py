@@ -91,6 +91,24 @@ def test_a_parquet_drop_rewritten_under_its_name_is_loaded_as_the_next_attempt(s
     assert sorted((r["_attempt"], json.loads(r["payload"])["id"]) for r in bronze(lake)) == [(1, "1"), (1, "2"), (2, "3"), (2, "4")]
 
 
+@pytest.mark.parametrize("kind", ["batch", "event_log"])
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
+def test_a_drop_rewritten_without_records_is_an_attempt_too_and_loaded_once(shop, monkeypatch, kind, name):
+    drops, lake, loaded = shop
+    monkeypatch.setattr(load, "declared_source", lambda _: replace(SHOP, kind=kind))
+    path, is_parquet = drops / name, name.endswith("parquet")
+    rewritten(path, ["1"]) if is_parquet else path.write_text('{"id": "1"}\n')
+    loaded()
+    pq.write_table(pa.table({"id": pa.array([], "string")}), path) if is_parquet else path.write_text("")
+    assert [(o["rows_in"], o["rows_out"]) for o in loaded()] == [(0, 0)]
+    (empty,) = (r for r in bronze(lake) if r["_attempt"] == 2)
+    (record,) = (r for r in bronze(lake) if r["_attempt"] == 1)
+    assert (empty["_row"], empty["payload"], empty["payload_bytes"], record["_row"]) == (0, None, None, 1)
+    assert empty["_file"].endswith("2/manifest.json") and empty["_slice_id"] == record["_slice_id"] and empty["_ingest_date"]
+    version = lake.version("bronze.shop__orders")
+    assert [o["wrote"] for o in loaded()] == [False] and lake.version("bronze.shop__orders") == version
+
+
 def test_a_drop_rewritten_before_it_was_loaded_is_loaded_once_as_it_is_now(shop, capsys):
     drops, lake, loaded = shop
     rewritten(drops / "a.parquet", ["1", "2"])
