@@ -21,11 +21,11 @@ up: setup ## Airflow and the Spark server, nothing else, until Ctrl-C
 	@$(PYTHON) -m spark_jobs up
 
 test: setup ## all tests (TESTS=path for a part)
-	@.venv/bin/ruff check .
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@$(PYTHON) -m pytest -n auto --no-loadscope-reorder $(TESTS)
 
 check: setup ## lint, format, types
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . ; .venv/bin/mypy conf connectors
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy conf connectors
 
 bench-pipeline: setup ## CPU-seconds per stage beside DuckDB and a raw Spark copy; QUICK=1 ends within 5 minutes
 	@$(PYTHON) -m tests.bench.pipeline

@@ -179,7 +179,9 @@ def check_keys(values: Any, allowed: set[str], needed: set[str], where: str) -> 
     """Raises SettingsError when a mapping of YAML has other keys than are allowed, or not all that are needed."""
     if not isinstance(values, Mapping) or set(values) - allowed or needed - set(values):
         got = sorted(map(str, values)) if isinstance(values, Mapping) else repr(values)
-        raise SettingsError(f"{where}: expected the keys {sorted(needed)}{f', allowed {sorted(allowed)}' if allowed - needed else ''}; got {got}")
+        raise SettingsError(
+            f"{where}: expected the keys {sorted(needed)}{f', allowed {sorted(allowed)}' if allowed - needed else ''}; got {got}"
+        )
 
 
 def columns_of(table: str, where: str) -> set[str]:

@@ -67,7 +67,9 @@ def make(
     days: Annotated[int, typer.Option(min=1)] = 30,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1)] = 7,
     events_only: Annotated[bool, typer.Option("--events-only", help="web events alone")] = False,
-    parquet: Annotated[bool, typer.Option("--parquet", help="web events as Parquet: a payload column plus typed columns, without truth")] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="web events as Parquet: a payload column plus typed columns, without truth")
+    ] = False,
 ) -> None:
     """Make the sandbox world's files; the same arguments make the same bytes. Prints one JSON line with counts."""
     from connectors.sandbox import files, truth, world  # numpy and the pools load only when they are needed

@@ -36,7 +36,9 @@ with DAG(
     before = ["build_orders", *(f"ingest_{name}" for name in source_names())]
 
     def layer(name: str, **kwargs: object) -> SparkJobOperator:
-        return SparkJobOperator(task_id=name, arguments=["run", *BEFORE.get(name, ()), name, *RANGE, "--changed"], outlets=assets_of_layer(name), **kwargs)
+        return SparkJobOperator(
+            task_id=name, arguments=["run", *BEFORE.get(name, ()), name, *RANGE, "--changed"], outlets=assets_of_layer(name), **kwargs
+        )
 
     identity = layer("identity", pre_execute=partial(wait_for_runs, before))
     journeys = layer("journeys")

@@ -25,14 +25,28 @@ from dags.common.spark import CommandOperator, SparkJobOperator
 LAYERS = ("identity", "journeys", "attribution", "segments", "gold")
 RANGE = ["--from", FIRST_DAY, "--to", LAST_DAY]
 PARAMS = {
-    "campaign": Param("", type="string", description="Campaign id; stands in the plan, and rows of other campaigns of the days are rebuilt alike"),
-    "sources": Param([], type="array", items={"type": "string", "enum": list(source_names())}, description="Empty: all that ever landed here"),
+    "campaign": Param(
+        "", type="string", description="Campaign id; stands in the plan, and rows of other campaigns of the days are rebuilt alike"
+    ),
+    "sources": Param(
+        [], type="array", items={"type": "string", "enum": list(source_names())}, description="Empty: all that ever landed here"
+    ),
     **RANGE_PARAMS,
-    "models": Param([], type="array", items={"type": "string"}, description="Attribution models of interest; empty: all (all are always rebuilt)"),
+    "models": Param(
+        [], type="array", items={"type": "string"}, description="Attribution models of interest; empty: all (all are always rebuilt)"
+    ),
     "dry_run": Param(True, type="boolean", description="Only say what would be done"),
 }
 
-with DAG(dag_id="campaign_backfill", description="Rebuild a past campaign's days", doc_md=__doc__, schedule=None, params=PARAMS, tags=["backfill"], **COMMON):
+with DAG(
+    dag_id="campaign_backfill",
+    description="Rebuild a past campaign's days",
+    doc_md=__doc__,
+    schedule=None,
+    params=PARAMS,
+    tags=["backfill"],
+    **COMMON,
+):
 
     @task.short_circuit(retries=0)
     def plan(params: dict[str, Any]) -> list[str]:

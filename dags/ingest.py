@@ -33,5 +33,7 @@ for name in source_names():
     ):
         pull = CommandOperator(task_id="pull", arguments=["pull", name, *RANGE])
         load = SparkJobOperator(task_id="load", arguments=["load", name, *RANGE], outlets=bronze_assets(name))
-        conform = SparkJobOperator(task_id="conform", arguments=["run", "silver", "--source", name, *RANGE, "--changed"], outlets=assets(declared.silver))
+        conform = SparkJobOperator(
+            task_id="conform", arguments=["run", "silver", "--source", name, *RANGE, "--changed"], outlets=assets(declared.silver)
+        )
         pull >> load >> conform

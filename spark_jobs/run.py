@@ -284,7 +284,9 @@ class Runner:
         if given.mapped and {"_raw_identifiers", "identifiers"} <= set(given.inputs[given.mapped].columns):
             seen = given.inputs[given.mapped].where("_reason is null")
             store_identifiers(self.lake, seen, replace(fence, claim=f"vault.identifiers/{fence.claim}"))
-        done = self.lake.publish(good, used + judged.counts["restated"], contract, source, part.days, fence, narrow if part.keys is not None else None)
+        done = self.lake.publish(
+            good, used + judged.counts["restated"], contract, source, part.days, fence, narrow if part.keys is not None else None
+        )
         outcome.duplicates += done.outranked
         if given.mapped:
             outcome.rows_used -= done.outranked
@@ -357,8 +359,14 @@ class Runner:
     def _input_versions(self, job: Job, source: str | None) -> dict[str, int]:
         versions = {name: self.lake.version(name) for name in job.upstream()}
         if job.is_mapped() and source:
-            looked_up = [spec["lookup"]["stream"] for spec in mapping(source)["streams"].values() if job.table in spec["tables"] and spec.get("lookup")]
-            versions |= {name: self.lake.version(name) for name in (*bronze_of(job.table, source), *(bronze_name(source, s) for s in looked_up))}
+            looked_up = [
+                spec["lookup"]["stream"]
+                for spec in mapping(source)["streams"].values()
+                if job.table in spec["tables"] and spec.get("lookup")
+            ]
+            versions |= {
+                name: self.lake.version(name) for name in (*bronze_of(job.table, source), *(bronze_name(source, s) for s in looked_up))
+            }
         return versions
 
 

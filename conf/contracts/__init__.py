@@ -51,7 +51,9 @@ def read_contract(path: Path) -> Mapping[str, Any]:
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         place = "/".join(map(str, getattr(error, "instance_path", ())))
         said = getattr(error, "message", str(error)).splitlines()[0]
-        raise SettingsError(f"{path}: no valid JSON Schema at /{place}: {said}; repair it there, or remove the file to check nothing") from None
+        raise SettingsError(
+            f"{path}: no valid JSON Schema at /{place}: {said}; repair it there, or remove the file to check nothing"
+        ) from None
     columns, known = schema.get(COLUMNS, []), table("silver.events").column_names
     if not isinstance(columns, list) or not set(map(str, columns)) <= set(known):
         raise SettingsError(f"{path}: {COLUMNS} is {columns!r}; it is a list of columns of silver.events: {sorted(known)}")

@@ -61,7 +61,9 @@ def choices(world: World) -> tuple[Ints, Ints, Flags, Ints, Ints]:
     people = world.people
     person = np.flatnonzero(people.is_contact)
     said = (people.allows_analytics, people.allows_marketing, people.allows_personalisation, np.ones(len(people), dtype=bool))
-    parts = [(person, np.full(len(person), n), flags[person], people.created[person], np.zeros_like(person)) for n, flags in enumerate(said)]
+    parts = [
+        (person, np.full(len(person), n), flags[person], people.created[person], np.zeros_like(person)) for n, flags in enumerate(said)
+    ]
     for n, taken_back_at, could in ((1, people.marketing_withdrawn_at, people.allows_marketing), (3, people.unsubscribed_at, said[3])):
         left = person[(taken_back_at[person] < world.end) & could[person]]
         parts.append((left, np.full(len(left), n), np.zeros(len(left), dtype=bool), taken_back_at[left], np.ones_like(left)))

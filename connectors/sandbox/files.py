@@ -57,7 +57,15 @@ def write_products(texts: Texts, folder: Path) -> int:
             category = pools.CATEGORIES[int(site.category_of(np.asarray(place)))]
             price = f"{world.prices[place, version] / 100:.2f}"
             rows.append(
-                {"product_id": product_id, "name": names[place], "category": category, "price": price, "currency": "GBP", "is_active": True, "description": said[place]}
+                {
+                    "product_id": product_id,
+                    "name": names[place],
+                    "category": category,
+                    "price": price,
+                    "currency": "GBP",
+                    "is_active": True,
+                    "description": said[place],
+                }
                 | {"updated_at": stamps[place]}
             )
             at.append(int(instant[place]))

@@ -1,6 +1,5 @@
 """What the sandbox world is made of: products, campaigns, ways in, browsers, names. Plain lists, in a fixed order."""
 
-
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -23,7 +22,13 @@ OPENINGS = (
     "Broken after a week", "Not what the picture shows", "Thinner than I hoped", "Came late and scratched", "It does what it should",
     "Fair for the price", "Lovely to look at", "Better than I thought", "My favourite thing in the house", "I would buy it again tomorrow",
 )  # fmt: skip
-REMARKS = ("the parcel was well packed", "it was meant as a gift", "the colour is darker than shown", "delivery took four days", "the size is right")
+REMARKS = (
+    "the parcel was well packed",
+    "it was meant as a gift",
+    "the colour is darker than shown",
+    "delivery took four days",
+    "the size is right",
+)
 SEARCHES = ("gift", "gift for her", "birthday", "large", "handmade", "sale", "blue")
 FIRST_NAMES = (
     "Ada", "Ben", "Cara", "Dev", "Elin", "Femi", "Grace", "Hugo", "Isla", "Jon", "Kira", "Leo", "Mina", "Noah", "Orla", "Paul",

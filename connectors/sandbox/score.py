@@ -87,7 +87,9 @@ def with_place(records: pl.DataFrame, events: pl.DataFrame, aside: pl.DataFrame)
     repeats.
     """
     day = pl.col("file").cast(pl.String).str.extract(r"/(\d{4}-\d\d-\d\d)/\d+/[^/]+$").str.to_date()
-    used = events.select(file="_source_file", row=pl.col("_source_row").cast(pl.Int64), event_id="event_id").with_columns(day=day).drop("file")
+    used = (
+        events.select(file="_source_file", row=pl.col("_source_row").cast(pl.Int64), event_id="event_id").with_columns(day=day).drop("file")
+    )
     place = pl.when(pl.col("_reason") == "late").then(pl.lit("late")).otherwise(pl.lit("quarantined"))
     rejected = aside.select(file="_file", row=pl.col("_row").cast(pl.Int64), aside=place).with_columns(day=day).drop("file").unique()
     ids = events.select("client_event_id").drop_nulls().unique().with_columns(is_known=True)
@@ -140,7 +142,9 @@ def people(placed: pl.DataFrame, events: pl.DataFrame, person_map: pl.DataFrame)
     both = all_events.drop_nulls("person_id")
     together = pairs(both.group_by("person", "person_id").len())
     told = pairs(both.group_by("person", "person_id", "told").len())
-    accounts = keys.filter(pl.col("namespace").str.ends_with("user_id")).select("identifier_key").unique().join(current, on="identifier_key")
+    accounts = (
+        keys.filter(pl.col("namespace").str.ends_with("user_id")).select("identifier_key").unique().join(current, on="identifier_key")
+    )
     alone = accounts.group_by("person_id").len().filter(pl.col("len") == 1).height
     return [
         Score("identity precision (pairs of events)", together, pairs(both.group_by("person_id").len())),

@@ -119,7 +119,11 @@ class Texts:
         place = np.where(visits.person < 0, bot, np.where(visits.is_office, office, home))
         prefix = [prefix for _, prefix, _ in pools.COUNTRIES]
         return joined(
-            taken([*prefix, "193.62", "66.249"], place), ".", numbers(visits.address // 254 % 254 + 1), ".", numbers(visits.address % 254 + 1)
+            taken([*prefix, "193.62", "66.249"], place),
+            ".",
+            numbers(visits.address // 254 % 254 + 1),
+            ".",
+            numbers(visits.address % 254 + 1),
         )
 
     @cached_property

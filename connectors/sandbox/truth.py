@@ -214,7 +214,8 @@ def identifiers(texts: Texts) -> pa.Table:
     parts += [("phone", texts.phone(everybody, 0 * everybody + slot), everybody) for slot in (0, 1)]
     parts.append(("anonymous_id", hexadecimal(seen.cookie[once]), seen.person[once]))
     tables = [
-        pa.table({"namespace": pa.array([name] * len(who), pa.string()), "value": values, "person": pa.array(who)}) for name, values, who in parts
+        pa.table({"namespace": pa.array([name] * len(who), pa.string()), "value": values, "person": pa.array(who)})
+        for name, values, who in parts
     ]
     return pa.concat_tables(tables)
 

@@ -104,7 +104,9 @@ def pull(source: settings.Source, first_day: date, last_day: date, landing: Land
     counts = {stream.name: pull_stream(stream, first_day, last_day, landing, say, refused) for stream in streams}
     if refused:
         landed_files = sum(one.landed for one in counts.values())
-        say(f"{source.source}: {len(refused)} files were refused, {landed_files} landed with {sum(one.records for one in counts.values())} records")
+        say(
+            f"{source.source}: {len(refused)} files were refused, {landed_files} landed with {sum(one.records for one in counts.values())} records"
+        )
         raise UnreadableFileError("\n".join(refused))
     return counts
 

@@ -86,7 +86,11 @@ class CommandOperator(BaseOperator):
     def environment(self, context: Any) -> dict[str, str]:
         """What the command sees beside this process's environment."""
         ti = context["ti"]
-        return {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY), "THROUGHLINE_HOLDER": "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)))}
+        return {
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(REPOSITORY),
+            "THROUGHLINE_HOLDER": "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index))),
+        }
 
     def execute(self, context: Any) -> dict[str, Any]:
         command = self.command()
@@ -166,9 +170,17 @@ def submit_command() -> list[str]:
     """spark-submit in client mode with the session's settings and Delta's JARs."""
     master = platform().spark_master
     if not master:
-        raise AirflowFailException("conf/platform.yml: submit_mode is submit, spark_master is empty; set it to spark://HOST:7077, yarn or k8s://…")
+        raise AirflowFailException(
+            "conf/platform.yml: submit_mode is submit, spark_master is empty; set it to spark://HOST:7077, yarn or k8s://…"
+        )
     beside = Path(sys.executable).with_name("spark-submit")
-    command = [str(beside) if beside.exists() else shutil.which("spark-submit") or "spark-submit", "--master", master, "--deploy-mode", "client"]
+    command = [
+        str(beside) if beside.exists() else shutil.which("spark-submit") or "spark-submit",
+        "--master",
+        master,
+        "--deploy-mode",
+        "client",
+    ]
     command += ["--name", "throughline", "--driver-memory", platform().spark_driver_memory]
     found = sorted(str(path) for path in Path(sys.prefix, "share", "throughline", "jars").glob("*.jar"))
     if found:

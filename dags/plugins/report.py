@@ -18,7 +18,10 @@ def report() -> Response:
     """The newest report page."""
     page = home() / "report.html"
     if not page.is_file():
-        return HTMLResponse("<p>No report yet: it is written by the task <b>report</b> of the DAGs <b>build_orders</b> and <b>build_daily</b>.</p>", status_code=404)
+        return HTMLResponse(
+            "<p>No report yet: it is written by the task <b>report</b> of the DAGs <b>build_orders</b> and <b>build_daily</b>.</p>",
+            status_code=404,
+        )
     return FileResponse(page, media_type="text/html", headers={"Cache-Control": "no-store"})
 
 
@@ -28,4 +31,6 @@ IS_EMBEDDED = bool(os.environ.get("THROUGHLINE_EMBEDDED"))
 class ThroughlinePlugin(AirflowPlugin):
     name = "throughline"
     fastapi_apps = [{"app": app, "url_prefix": "/throughline", "name": "throughline"}] if IS_EMBEDDED else []
-    external_views = [{"name": "Report", "href": "/throughline/report", "destination": "nav", "url_route": "throughline-report"}] if IS_EMBEDDED else []
+    external_views = (
+        [{"name": "Report", "href": "/throughline/report", "destination": "nav", "url_route": "throughline-report"}] if IS_EMBEDDED else []
+    )

@@ -156,13 +156,18 @@ def weighted(pairs: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
 def taken_so_far() -> Column:
     """Of an order's `_refunds` (in order of time) each with the cents taken back up to it, and whether it would take more than is left of
     `_value`: such a refund takes nothing, and those after it are judged without it."""
-    start = F.struct(F.lit(0).cast("bigint").alias("taken"), F.array().cast("array<struct<conversion_id:string,_taken:bigint,_exceeds:boolean>>").alias("found"))
+    start = F.struct(
+        F.lit(0).cast("bigint").alias("taken"),
+        F.array().cast("array<struct<conversion_id:string,_taken:bigint,_exceeds:boolean>>").alias("found"),
+    )
 
     def take(so_far: Column, refund: Column) -> Column:
         after = so_far["taken"] + refund["cents"]
         exceeds = F.coalesce(after > F.col("_value"), F.lit(False))
         one = F.struct(refund["conversion_id"].alias("conversion_id"), after.alias("_taken"), exceeds.alias("_exceeds"))
-        return F.struct(F.when(exceeds, so_far["taken"]).otherwise(after).alias("taken"), F.array_append(so_far["found"], one).alias("found"))
+        return F.struct(
+            F.when(exceeds, so_far["taken"]).otherwise(after).alias("taken"), F.array_append(so_far["found"], one).alias("found")
+        )
 
     return F.aggregate("_refunds", start, take, lambda so_far: so_far["found"])
 
@@ -187,8 +192,10 @@ def targets(conversions: DataFrame, all_conversions: DataFrame) -> DataFrame:
     orders = all_conversions.where("conversion_type <> 'refund'").select(
         F.col("conversion_id").alias("refund_of"), cents.alias("_value"), F.lit(True).alias("_is_known")
     )
-    taken = siblings.join(orders, on="refund_of").groupBy("refund_of", "_value").agg(
-        F.array_sort(F.collect_list(F.struct("converted_at", "conversion_id", (-cents).alias("cents")))).alias("_refunds")
+    taken = (
+        siblings.join(orders, on="refund_of")
+        .groupBy("refund_of", "_value")
+        .agg(F.array_sort(F.collect_list(F.struct("converted_at", "conversion_id", (-cents).alias("cents")))).alias("_refunds"))
     )
     taken = taken.select(F.explode(taken_so_far()).alias("_one")).select("_one.conversion_id", "_one._taken", "_one._exceeds")
     matched = refunds.join(taken, on="conversion_id", how="left").join(orders, on="refund_of", how="left")

@@ -144,13 +144,17 @@ def read_parquet(lake: Lake, drops: list[tuple[dict[str, Any], dict[str, Any]]])
     is the record as received."""
     rows = lake.spark.read.parquet(*(file["path"] for _, file in drops))
     has_payload = dict(rows.dtypes).get("payload") == "string"
-    payload = F.col("payload") if has_payload else F.to_json(
-        F.struct(*rows.columns),
-        {
-            "ignoreNullFields": "false",
-            "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
-            "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
-        },
+    payload = (
+        F.col("payload")
+        if has_payload
+        else F.to_json(
+            F.struct(*rows.columns),
+            {
+                "ignoreNullFields": "false",
+                "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+                "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+            },
+        )
     )
     named = rows.select(
         path_read().alias("_file"),
@@ -229,7 +233,9 @@ def _refuse_cut_files(name: str, fresh: list[tuple[dict[str, Any], dict[str, Any
         if counted.get(f["path"], 0) != f["records"]
     ]
     if wrong:
-        raise GateError(f"{name}: {len(wrong)} landing file(s) hold other records than their manifests say: {'; '.join(wrong[:3])}. Pull the slice again; {what}.")
+        raise GateError(
+            f"{name}: {len(wrong)} landing file(s) hold other records than their manifests say: {'; '.join(wrong[:3])}. Pull the slice again; {what}."
+        )
 
 
 def _stream_events(lake: Lake, contract: Table, named: list[str], fence: Fence) -> None:

@@ -47,7 +47,9 @@ class AirflowApi:
             except ThroughlineError:
                 if time.monotonic() > deadline:
                     errors = self.call("GET", "/importErrors").get("import_errors", [])
-                    raise ThroughlineError(f"Airflow does not know {dag_id} after {seconds:.0f} s; import errors: {[e.get('stack_trace', '')[-500:] for e in errors]}") from None
+                    raise ThroughlineError(
+                        f"Airflow does not know {dag_id} after {seconds:.0f} s; import errors: {[e.get('stack_trace', '')[-500:] for e in errors]}"
+                    ) from None
                 time.sleep(0.5)
 
     def unpause(self, dag_id: str) -> None:
@@ -66,7 +68,9 @@ class AirflowApi:
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The run's task instances: task_id, state, duration, try_number …"""
-        found: list[dict[str, Any]] = self.call("GET", f"/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}/taskInstances?limit=200")["task_instances"]
+        found: list[dict[str, Any]] = self.call("GET", f"/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}/taskInstances?limit=200")[
+            "task_instances"
+        ]
         return found
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:

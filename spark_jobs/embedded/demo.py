@@ -31,7 +31,13 @@ PEOPLE, DAYS, SEED = 2_000, 30, 7
 WORLD_END = "world_end.txt"
 FIRST_CHART = (ORDERS, "report")
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
-MARKS = {"success": "[green]done[/]", "failed": "[red]FAILED[/]", "running": "[yellow]running[/]", "upstream_failed": "[red]not run[/]", "up_for_retry": "[yellow]will retry[/]"}
+MARKS = {
+    "success": "[green]done[/]",
+    "failed": "[red]FAILED[/]",
+    "running": "[yellow]running[/]",
+    "upstream_failed": "[red]not run[/]",
+    "up_for_retry": "[yellow]will retry[/]",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,9 @@ class Stage:
 def preflight() -> None:
     """Raises ThroughlineError with one sentence per thing that must be mended before anything starts."""
     if state := services.running_state():
-        raise ThroughlineError(f"services already run for {home()} (process {state['starter_pid']}); stop them with Ctrl-C there, or set another THROUGHLINE_HOME.")
+        raise ThroughlineError(
+            f"services already run for {home()} (process {state['starter_pid']}); stop them with Ctrl-C there, or set another THROUGHLINE_HOME."
+        )
     fatal = [f for f in findings() if f.fix and f.is_fatal]
     if fatal:
         raise ThroughlineError(" ".join(f"{f.name}: {f.seen}; {f.fix}." for f in fatal))
@@ -59,9 +67,25 @@ def begin_world() -> tuple[subprocess.Popen[str] | None, dt.date, dt.date]:
         last = dt.date.fromisoformat(note.read_text(encoding="utf-8").strip())
     else:
         last = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
-        words = ["make", "--out", str(home() / "drops"), "--people", str(PEOPLE), "--days", str(DAYS), "--until", str(last), "--seed", str(SEED)]
+        words = [
+            "make",
+            "--out",
+            str(home() / "drops"),
+            "--people",
+            str(PEOPLE),
+            "--days",
+            str(DAYS),
+            "--until",
+            str(last),
+            "--seed",
+            str(SEED),
+        ]
         making = subprocess.Popen(
-            [sys.executable, "-m", "connectors", "sandbox", *words], cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "connectors", "sandbox", *words],
+            cwd=REPOSITORY,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
     return making, last - dt.timedelta(days=DAYS - 1), last
 
@@ -251,13 +275,24 @@ def show_results(nothing_changed: bool, seconds: float) -> None:
     table.add_section()
     table.add_row("all", *(f"{totals[m]:,.2f}" for m in models))
     out.print(table)
-    people = records(gold, "select count(*) as people, count(*) filter (is_known) as known, sum(identifiers) as identifiers from gold_people")[0]
+    people = records(
+        gold, "select count(*) as people, count(*) filter (is_known) as known, sum(identifiers) as identifiers from gold_people"
+    )[0]
     out.print(f"people     {people['people']:,}, {people['known']:,} of them known, from {int(people['identifiers'] or 0):,} identifiers")
-    segments = records(gold, "select segment, arg_max(members, day) as members from gold_segments_daily group by all order by members desc limit 8")
+    segments = records(
+        gold, "select segment, arg_max(members, day) as members from gold_segments_daily group by all order by members desc limit 8"
+    )
     out.print("segments   " + (", ".join(f"{s['segment']} {s['members']:,}" for s in segments) or "none"))
-    checks = records(gold, "select count(*) as all_checks, count(*) filter (not passed and severity = 'block') as blocked, count(*) filter (not passed and severity <> 'block') as said from ops_quality_results")[0]
-    ledger = records(gold, "select count(*) as runs, count(*) filter (not is_closed) as open, sum(quarantined) as quarantined from ops_ledger")[0]
-    out.print(f"gates      {checks['all_checks']:,} checks: {checks['blocked']:,} blocked, {checks['said']:,} set rows aside or warned; {ledger['runs'] - ledger['open']:,} of {ledger['runs']:,} ledgers closed")
+    checks = records(
+        gold,
+        "select count(*) as all_checks, count(*) filter (not passed and severity = 'block') as blocked, count(*) filter (not passed and severity <> 'block') as said from ops_quality_results",
+    )[0]
+    ledger = records(
+        gold, "select count(*) as runs, count(*) filter (not is_closed) as open, sum(quarantined) as quarantined from ops_ledger"
+    )[0]
+    out.print(
+        f"gates      {checks['all_checks']:,} checks: {checks['blocked']:,} blocked, {checks['said']:,} set rows aside or warned; {ledger['runs'] - ledger['open']:,} of {ledger['runs']:,} ledgers closed"
+    )
     out.print(f"{'nothing changed: no table was rewritten' if nothing_changed else 'done'} after {seconds:.0f} s")
 
 

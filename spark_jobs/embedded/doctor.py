@@ -46,32 +46,65 @@ def java_version() -> str:
 
 def java_finding(version: str) -> Finding:
     major = version.split(".")[0]
-    fix = "" if major in ("17", "21") else "install Java 17 (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME and PATH to Java 17 or 21"
+    fix = (
+        ""
+        if major in ("17", "21")
+        else "install Java 17 (Debian: apt-get install openjdk-17-jre-headless), or set JAVA_HOME and PATH to Java 17 or 21"
+    )
     return Finding("Java", version or "none", fix)
 
 
 def version_findings(installed: dict[str, str], delta_jar: str) -> list[Finding]:
     """The pairs that must fit: pyspark with itself, delta-spark with its JAR."""
-    found = [Finding(name, installed.get(name, "none"), "" if installed.get(name) == wanted else f"this release needs {name} {wanted}: run `make setup`") for name, wanted in PAIRS]
+    found = [
+        Finding(
+            name,
+            installed.get(name, "none"),
+            "" if installed.get(name) == wanted else f"this release needs {name} {wanted}: run `make setup`",
+        )
+        for name, wanted in PAIRS
+    ]
     client = installed.get("pyspark-client")
     if client and client != installed.get("pyspark"):
-        found.append(Finding("pyspark-client", client, f"pyspark is {installed.get('pyspark')} and pyspark-client {client}; they share files and must be equal: run `make setup`"))
-    fix = "" if delta_jar == installed.get("delta-spark") else f"delta-spark is {installed.get('delta-spark')} and its JAR {delta_jar}: pin both alike in pyproject.toml and conf/spark/jars.lock"
+        found.append(
+            Finding(
+                "pyspark-client",
+                client,
+                f"pyspark is {installed.get('pyspark')} and pyspark-client {client}; they share files and must be equal: run `make setup`",
+            )
+        )
+    fix = (
+        ""
+        if delta_jar == installed.get("delta-spark")
+        else f"delta-spark is {installed.get('delta-spark')} and its JAR {delta_jar}: pin both alike in pyproject.toml and conf/spark/jars.lock"
+    )
     return [*found, Finding("Delta JAR", delta_jar, fix)]
 
 
 def home_finding(folder: Path) -> Finding:
     """folder: the home, or the nearest folder above it that there is."""
     is_right = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
-    return Finding("home", str(home()), "" if is_right else f"{folder} cannot be written: make it yours, or set THROUGHLINE_HOME to a folder that is")
+    return Finding(
+        "home", str(home()), "" if is_right else f"{folder} cannot be written: make it yours, or set THROUGHLINE_HOME to a folder that is"
+    )
 
 
 def disk_finding(free_gb: float, needed_gb: float) -> Finding:
-    return Finding("disk", f"{free_gb:.0f} GB free", "" if free_gb >= needed_gb else f"{needed_gb} GB are needed under {home()}: free some, or set THROUGHLINE_HOME to another disk")
+    return Finding(
+        "disk",
+        f"{free_gb:.0f} GB free",
+        "" if free_gb >= needed_gb else f"{needed_gb} GB are needed under {home()}: free some, or set THROUGHLINE_HOME to another disk",
+    )
 
 
 def memory_finding(free_gb: float, needed_gb: float) -> Finding:
-    return Finding("memory", f"{free_gb:.1f} GB available", "" if free_gb >= needed_gb else f"{needed_gb} GB are needed: stop something, or lower spark_driver_memory and min_memory_gb in conf/platform.yml")
+    return Finding(
+        "memory",
+        f"{free_gb:.1f} GB available",
+        ""
+        if free_gb >= needed_gb
+        else f"{needed_gb} GB are needed: stop something, or lower spark_driver_memory and min_memory_gb in conf/platform.yml",
+    )
 
 
 def available_memory() -> float:
@@ -94,10 +127,16 @@ def findings() -> list[Finding]:
             installed[name] = importlib.metadata.version(name)
     jars = locked()
     delta = next(j for j in jars if j.artifact.startswith("delta-spark"))
-    right = Finding("Python", sys.version.split()[0], "" if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: remove .venv and run `make setup` with it")
+    right = Finding(
+        "Python",
+        sys.version.split()[0],
+        "" if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: remove .venv and run `make setup` with it",
+    )
     bad = [j.path.name for j in jars if not is_right(j, j.path)]
     found = [right, java_finding(java_version()), *version_findings(installed, delta.version)]
-    found.append(Finding("JARs", f"{len(jars) - len(bad)} of {len(jars)}", f"missing or changed: {', '.join(bad)}: run `make setup`" if bad else ""))
+    found.append(
+        Finding("JARs", f"{len(jars) - len(bad)} of {len(jars)}", f"missing or changed: {', '.join(bad)}: run `make setup`" if bad else "")
+    )
     found.append(home_finding(folder))
     found.append(disk_finding(shutil.disk_usage(folder).free / 1e9, settings.min_free_disk_gb))
     found.append(memory_finding(available_memory() / 1e9, settings.min_memory_gb))
@@ -105,7 +144,14 @@ def findings() -> list[Finding]:
     for port in PREFERRED_PORTS.values():
         taken = not is_free(port)
         mine = up is not None and port in up["ports"].values()
-        found.append(Finding(f"port {port}", "ours" if mine else "taken" if taken else "free", "another will be picked and said" if taken and not mine else "", is_fatal=False))
+        found.append(
+            Finding(
+                f"port {port}",
+                "ours" if mine else "taken" if taken else "free",
+                "another will be picked and said" if taken and not mine else "",
+                is_fatal=False,
+            )
+        )
     return found
 
 

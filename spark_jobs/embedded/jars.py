@@ -60,7 +60,9 @@ def fetch() -> None:
             run = subprocess.run(command, capture_output=True, text=True, check=False)
             got = Path(work) / jar.path.name
             if not got.is_file():
-                raise JarError(f"could not fetch {jar.group}:{jar.artifact}:{jar.version}; is a Maven repository reachable? Ivy said: {run.stdout[-400:]}")
+                raise JarError(
+                    f"could not fetch {jar.group}:{jar.artifact}:{jar.version}; is a Maven repository reachable? Ivy said: {run.stdout[-400:]}"
+                )
             if not is_right(jar, got):
                 raise JarError(f"{jar.path.name} is not the file that conf/spark/jars.lock names (sha256 differs); nothing was kept")
             got.replace(jar.path)

@@ -51,7 +51,9 @@ def maintain_small(root: str, name: str, today: dt.date) -> None:
         return
     column = next((c for c in ("finished_at", "claimed_at") if c in contract.column_names), None)
     if contract.retention_days and column:
-        found.delete(f"{column} < arrow_cast('{today - dt.timedelta(days=contract.retention_days)}T00:00:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))')")
+        found.delete(
+            f"{column} < arrow_cast('{today - dt.timedelta(days=contract.retention_days)}T00:00:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))')"
+        )
     found.optimize.compact()
     found.vacuum(KEEP_HOURS, dry_run=False)
     print(f"{name}: compacted and vacuumed", flush=True)

@@ -174,7 +174,14 @@ def _launch(name: str, command: list[str], env: Mapping[str, str]) -> Service:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, cwd=home(), env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent
+            command,
+            cwd=home(),
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
         )
     return Service(name, process, log)
 
@@ -211,7 +218,14 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
         "spark.driver.extraJavaOptions": f'"-Djava.io.tmpdir={state}/tmp" -Duser.timezone=UTC {chosen["spark.driver.extraJavaOptions"]}',
     }
     command = [str(BIN / "spark-submit"), "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"]
-    command += ["--master", f"local[{max(2, os.cpu_count() or 2)}]", "--name", "throughline", "--driver-memory", platform().spark_driver_memory]
+    command += [
+        "--master",
+        f"local[{max(2, os.cpu_count() or 2)}]",
+        "--name",
+        "throughline",
+        "--driver-memory",
+        platform().spark_driver_memory,
+    ]
     # in --jars alone, JDBC sessions do not find Delta's catalog class
     command += ["--jars", ",".join(listed), "--driver-class-path", os.pathsep.join(listed)]
     for key, value in sorted(chosen.items()):
@@ -257,7 +271,11 @@ def _airflow_secrets() -> dict[str, str]:
 def airflow_env(ports: Mapping[str, int], env: Mapping[str, str], schedule: bool) -> dict[str, str]:
     """Airflow's settings as environment variables; schedule: whether due days start by themselves."""
     root, keys = home() / "airflow", _airflow_secrets()
-    bundle = {"name": "throughline", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {"path": str(REPOSITORY), "refresh_interval": 60}}
+    bundle = {
+        "name": "throughline",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(REPOSITORY), "refresh_interval": 60},
+    }
     url = f"http://{HOST}:{ports['airflow']}"
     settings = {
         "CORE__EXECUTOR": "LocalExecutor",
@@ -371,7 +389,9 @@ def _wait(services: Services, checks: dict[str, Callable[[], bool]], began: floa
             del checks[name]
         for service in services.running:
             if service.process.poll() is not None:
-                raise ServiceError(f"{service.name} ended with code {service.process.returncode}; {service.log} ends with:\n{service.last_lines()}")
+                raise ServiceError(
+                    f"{service.name} ended with code {service.process.returncode}; {service.log} ends with:\n{service.last_lines()}"
+                )
         if time.monotonic() - began > START_TIMEOUT_SECONDS:
             logs = ", ".join(str(s.log) for s in services.running)
             raise ServiceError(f"{', '.join(checks)} did not answer within {START_TIMEOUT_SECONDS} s; see {logs}")

@@ -22,7 +22,9 @@ def status() -> None:
         out.print("services   down (make demo or make up starts them)")
     else:
         ports = found["ports"]
-        out.print(f"services   up: Airflow http://{HOST}:{ports['airflow']} · Spark Connect sc://{HOST}:{ports['connect']} · jdbc:hive2://{HOST}:{ports['jdbc']}")
+        out.print(
+            f"services   up: Airflow http://{HOST}:{ports['airflow']} · Spark Connect sc://{HOST}:{ports['connect']} · jdbc:hive2://{HOST}:{ports['jdbc']}"
+        )
     packages = ("apache-airflow", "pyspark", "delta-spark", "great-expectations")
     out.print("versions   " + " · ".join(f"{name} {importlib.metadata.version(name)}" for name in packages))
     shown = Table("table", "state", "last success (UTC)", "rows", "open quarantine", box=None, pad_edge=False)
@@ -31,7 +33,13 @@ def status() -> None:
     for health in table_health(lake, now, waiting):
         last = f"{health.last_success_at:%Y-%m-%d %H:%M}" if health.last_success_at else "never"
         state = f"[{colours.get(health.status, 'dim')}]{health.status}[/]"
-        shown.add_row(health.table, state, last, f"{health.rows:,}" if health.rows is not None else "", f"{health.open_quarantine:,}" if health.open_quarantine else "")
+        shown.add_row(
+            health.table,
+            state,
+            last,
+            f"{health.rows:,}" if health.rows is not None else "",
+            f"{health.open_quarantine:,}" if health.open_quarantine else "",
+        )
     out.print(shown)
     for row in waiting:
         out.print(f"quarantine {row['table']}: {row['rows']:,} rows, {row['reason']} {row['source']}", markup=False)

@@ -40,7 +40,9 @@ def host_of(url: Column) -> Column:
 
 def address_of(url: Column) -> Column:
     """Host and path of a URL without scheme, www., port and query."""
-    host_and_path = F.regexp_extract(F.lower(url), r"^\s*(?:https?://|android-app://|//)(?:[^/?#@]*@)?(?:www\.)?([^/?#:\s]+(?::\d+)?[^?#\s]*)", 1)
+    host_and_path = F.regexp_extract(
+        F.lower(url), r"^\s*(?:https?://|android-app://|//)(?:[^/?#@]*@)?(?:www\.)?([^/?#:\s]+(?::\d+)?[^?#\s]*)", 1
+    )
     return F.nullif(_without_port(host_and_path), F.lit(""))
 
 
@@ -99,7 +101,9 @@ def check_channels(rules: Mapping[str, Any]) -> None:
         where = f"conf/rules/channels.yml: rule {rule.get('number', f'at place {place}')}"
         absent = [key for key in ("number", "channel", "when") if rule.get(key) is None]
         if absent:
-            raise SettingsError(f"{where} has no {' and no '.join(absent)}; a rule is {{number: 101, channel: Podcast, when: \"traffic_source = 'acast'\"}}")
+            raise SettingsError(
+                f"{where} has no {' and no '.join(absent)}; a rule is {{number: 101, channel: Podcast, when: \"traffic_source = 'acast'\"}}"
+            )
         if rule["number"] in numbers:
             raise SettingsError(f"{where} is there twice; give one of them a number of its own")
         numbers.add(rule["number"])
@@ -183,7 +187,9 @@ def with_traffic(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
 
     def by_origin(item: str, referred: Column, direct: str) -> Column:
         place, manual = F.col("traffic_origin"), F.col(f"_manual_{item}")
-        told = F.when(place == "manual", F.coalesce(manual, F.lit(NOT_SET))).when(place == "click_id", F.coalesce(manual, _implied(rules, item)))
+        told = F.when(place == "manual", F.coalesce(manual, F.lit(NOT_SET))).when(
+            place == "click_id", F.coalesce(manual, _implied(rules, item))
+        )
         return told.when(place == "referrer", referred).otherwise(direct)
 
     source = by_origin("source", F.substring_index("_referrer", "/", 1), "(direct)")

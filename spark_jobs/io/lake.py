@@ -243,7 +243,13 @@ class Lake:
         return self._settle(batch, stored, contract, self.bounds(contract, source, days, "t."), fence)
 
     def _repair(
-        self, batch: DataFrame, contract: Table, source: str | None, days: Range | None, among: Callable[[DataFrame], DataFrame], fence: Fence
+        self,
+        batch: DataFrame,
+        contract: Table,
+        source: str | None,
+        days: Range | None,
+        among: Callable[[DataFrame], DataFrame],
+        fence: Fence,
     ) -> Published:
         """Of the stored rows that `among` leaves: those that the batch holds otherwise are changed, those that it lacks are deleted."""
         stored = among(self.rows(contract, self.bounds(contract, source, days)))
@@ -262,7 +268,9 @@ class Lake:
             fate = fate.when(F.col("_stored_rank") < ranked if dedupe["keep"] == "first" else F.col("_stored_rank") > ranked, "outranked")
         return joined.withColumn("_fate", fate.otherwise("update")).drop("_hash", "_stored_hash", "_stored_rank")
 
-    def _settle(self, batch: DataFrame, stored: DataFrame, contract: Table, bound: str | None, fence: Fence, deletes: bool = False) -> Published:
+    def _settle(
+        self, batch: DataFrame, stored: DataFrame, contract: Table, bound: str | None, fence: Fence, deletes: bool = False
+    ) -> Published:
         """What the batch has otherwise than these stored rows, in one commit. bound: where they lie in the table `t`."""
         judged = self._judged(batch, stored, contract, deletes).persist()
         try:

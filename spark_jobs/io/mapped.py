@@ -81,9 +81,7 @@ def parsed(records: DataFrame, shape: Mapping[str, Any]) -> DataFrame:
         others = F.array_except(F.json_object_keys("payload"), F.array(*map(F.lit, known)))
         return whole.select(*records.columns, "_reason", others.alias("_unmapped"), "_body.*").drop("_corrupt")
     matches = F.col("payload").rlike(shape["pattern"])
-    whole = records.withColumns(
-        {"_reason": unreadable.when(~matches, "malformed_line"), "_unmapped": F.lit(None).cast("array<string>")}
-    )
+    whole = records.withColumns({"_reason": unreadable.when(~matches, "malformed_line"), "_unmapped": F.lit(None).cast("array<string>")})
     groups = [F.regexp_extract("payload", shape["pattern"], i).alias(name) for i, name in enumerate(shape["fields"], start=1)]
     return whole.select("*", *groups)
 
@@ -113,7 +111,9 @@ def with_identifiers(rows: DataFrame, declared: tuple[Mapping[str, str], ...], s
     def listed(column: str, field: str) -> Column:
         nothing = F.array().cast(f"array<struct<namespace:string,{field}:string>>")
         each = [
-            F.when(F.col(f"_id_{i}").isNull(), nothing).otherwise(F.array(F.struct(F.lit(name).alias("namespace"), F.col(f"{column}_{i}").alias(field))))
+            F.when(F.col(f"_id_{i}").isNull(), nothing).otherwise(
+                F.array(F.struct(F.lit(name).alias("namespace"), F.col(f"{column}_{i}").alias(field)))
+            )
             for i, name in enumerate(names)
         ]
         found = F.concat(*each) if each else nothing

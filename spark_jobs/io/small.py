@@ -134,7 +134,9 @@ def _write(
     # columns that the contract got after the table was made
     is_wider = bool(set(schema.names) - {f.name for f in found.schema().fields})
     try:
-        write_deltalake(found, pa.table(columns, schema=schema), mode=mode, schema_mode="merge" if is_wider else None, commit_properties=commit)
+        write_deltalake(
+            found, pa.table(columns, schema=schema), mode=mode, schema_mode="merge" if is_wider else None, commit_properties=commit
+        )
     except CommitFailedError as error:
         if unless_overtaken:
             raise OvertakenError(str(error)) from None

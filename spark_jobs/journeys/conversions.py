@@ -130,7 +130,9 @@ def worth_something(events: DataFrame, declared: Mapping[str, Mapping[str, Any]]
     """Events without a value are worth what the rules say, else 0.00, in the reporting currency."""
     has_value = F.col("value_amount").isNotNull()
     currency = F.when(has_value, F.col("currency")).otherwise(F.lit(reporting_currency))
-    return events.withColumn("currency", currency).withColumn("value_amount", F.coalesce("value_amount", by_name(declared, "value_amount", MONEY)))
+    return events.withColumn("currency", currency).withColumn(
+        "value_amount", F.coalesce("value_amount", by_name(declared, "value_amount", MONEY))
+    )
 
 
 def collect_conversions(

@@ -21,7 +21,18 @@ from spark_jobs.job import Job
 
 CLIENT = ("source", "client_key", "is_agent_bot")
 CAMPAIGN_TAGS = ("utm_source", "utm_medium", "utm_campaign", "click_id")
-ENTRY = ("channel", "channel_rule", "campaign_id", "campaign_name", "ad_group_id", "ad_id", "utm_source", "utm_medium", "utm_campaign", "click_id")
+ENTRY = (
+    "channel",
+    "channel_rule",
+    "campaign_id",
+    "campaign_name",
+    "ad_group_id",
+    "ad_id",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "click_id",
+)
 DAY_SECONDS = 86_400
 MICROS = 1_000_000
 
@@ -151,7 +162,9 @@ def sessionize_events(events: DataFrame, person_map: DataFrame, rules: Mapping[s
     runs = runs.withColumn("place", F.row_number().over(in_order))
     run_start = F.last(F.when(F.col("is_start"), F.struct("place", "event_at")), ignorenulls=True).over(in_order)
     runs = runs.withColumns({"run": run_start["place"], "run_started_at": run_start["event_at"]}).withColumn("part", part_of_run())
-    runs = runs.withColumns({"engaged_micros": engaged_micros(rule["idle_seconds"]), "is_burst": is_in_burst(rule["bots"]["most_per_minute"])})
+    runs = runs.withColumns(
+        {"engaged_micros": engaged_micros(rule["idle_seconds"]), "is_burst": is_in_burst(rule["bots"]["most_per_minute"])}
+    )
 
     is_view = F.col("event_type").isin(*rule["view_types"])
 

@@ -147,7 +147,9 @@ def collect_touchpoints(
     touches = with_cost(touches, ad_spend, rule["cost_per"])
     answers = consent_history(consents, person_map, rule["consent_purpose"])
     return touches.join(answers, on="person_id", how="left").select(
-        *(c for c in touches.columns if c != "stated_consent"), F.to_date("touched_at").alias("touch_date"), has_consent(rule["has_consent_without_a_row"]).alias("has_consent")
+        *(c for c in touches.columns if c != "stated_consent"),
+        F.to_date("touched_at").alias("touch_date"),
+        has_consent(rule["has_consent_without_a_row"]).alias("has_consent"),
     )
 
 
@@ -165,7 +167,10 @@ JOB = Job(
     # who gains an identifier gains what it answered, so not only who loses one
     restates={"consents": "person_id", "person_map": "person_id"},
     key="touchpoint_id",
-    key_of={"sessions": lambda _: id_of_visit(), "events": lambda rules: F.when(is_contact(rules["touchpoints"]["events"]), id_of_contact())},
+    key_of={
+        "sessions": lambda _: id_of_visit(),
+        "events": lambda rules: F.when(is_contact(rules["touchpoints"]["events"]), id_of_contact()),
+    },
     # an ad account's day may reach into the UTC day before it and after it
     lookahead_days=1,
     reach_days=1,

@@ -29,7 +29,9 @@ def quarantine_table(name: str) -> Table:
 def received(lake: Lake, contract: Table, source: str) -> DataFrame:
     """Every record of the source's streams that feed the table: _file, _row, payload, payload_bytes."""
     fed = [name for name, spec in mapping(source)["streams"].items() if contract.name in spec["tables"]]
-    return reduce(DataFrame.unionAll, (read_bronze(lake, source, name, None, None) for name in fed)).select("_file", "_row", "payload", "payload_bytes")
+    return reduce(DataFrame.unionAll, (read_bronze(lake, source, name, None, None) for name in fed)).select(
+        "_file", "_row", "payload", "payload_bytes"
+    )
 
 
 def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, is_mapped: bool, fence: Fence) -> int:

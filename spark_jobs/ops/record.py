@@ -47,8 +47,10 @@ class Recorder:
         partitioned = bool(table(name).write.partition_by)
         same = [r for r in self._mine(name, source) if r["signature"] == signature]
         latest = self._mine(name, source)[-1:]
-        return bool(same) and version >= 0 and (
-            partitioned or same[-1]["output_version"] == version or (bool(latest) and latest[-1]["output_version"] == version)
+        return (
+            bool(same)
+            and version >= 0
+            and (partitioned or same[-1]["output_version"] == version or (bool(latest) and latest[-1]["output_version"] == version))
         )
 
     def settled(self, name: str, source: str | None) -> list[tuple[dt.date, dict[str, int]]]:

@@ -66,7 +66,9 @@ def show(lake: Path, name: str, quarantine_id: str, limit: int) -> None:
     if quarantine_id:
         rows = rows.filter(pl.col("quarantine_id") == quarantine_id)
         if rows.is_empty():
-            raise ThroughlineError(f"{name} has no quarantined row {quarantine_id!r}; `python -m spark_jobs quarantine show {name}` lists them")
+            raise ThroughlineError(
+                f"{name} has no quarantined row {quarantine_id!r}; `python -m spark_jobs quarantine show {name}` lists them"
+            )
     for row in rows.head(limit).iter_rows(named=True):
         body = row["payload"] if row["payload"] is not None else repr(row["payload_bytes"])
         place = f"{dropped_file(row['_file'])} line {row['_row']}" if row["_file"] else "a derived row"
@@ -140,7 +142,9 @@ def replay(
                 f"{quarantine_id}: the repaired record was set aside again by {still[0]['_reason']}; repair it and replay row {still[0]['quarantine_id']}"
             )
     of_record = f"quarantine_id = {quoted(first)} OR startswith(_file, {quoted(f'replay:{first}/')})"
-    lake.spark.sql(f"UPDATE {lake.sql_name(f'{name}__quarantine')} SET _status = 'closed' WHERE ({of_record}) AND _status = 'open'").collect()
+    lake.spark.sql(
+        f"UPDATE {lake.sql_name(f'{name}__quarantine')} SET _status = 'closed' WHERE ({of_record}) AND _status = 'open'"
+    ).collect()
     return [vars(o) for o in outcomes]
 
 

@@ -151,7 +151,9 @@ def with_duplicates(rows: DataFrame, contract: Table) -> tuple[DataFrame, int]:
     order = [part for c in dedupe["by"] for part in ((F.isnull(c) if is_first else F.isnotnull(c)).alias(f"_no_{c}"), F.col(c))]
     is_own = F.col("_fate") == ("restated" if is_first else "used")
     best = (F.min if is_first else F.max)(F.struct(*order, is_own.alias("_is_own"), "_place")).getField("_place")
-    repeated = rows.where("_fate in ('used', 'restated')").groupBy(*contract.keys).agg(F.count(F.lit(1)).alias("_copies"), best.alias("_kept"))
+    repeated = (
+        rows.where("_fate in ('used', 'restated')").groupBy(*contract.keys).agg(F.count(F.lit(1)).alias("_copies"), best.alias("_kept"))
+    )
     repeated = materialised(repeated.where("_copies > 1"))
     keys, copies = repeated.agg(F.count(F.lit(1)), F.coalesce(F.sum(F.col("_copies") - 1), F.lit(0))).collect()[0]
     if not keys:
@@ -173,7 +175,9 @@ def row_level_results(judged: Judged, contract: Table, max_share: float = 1.0) -
         said = ", ".join(f"{reason} {rows:,}" for reason, rows in sorted(judged.reasons.items()))
         is_bad = aside >= FEW and share > max_share
         results.append(
-            CheckResult("set_aside_share", "block" if is_bad else "warn", not is_bad, judged.total, aside, f"{share:.2%} of rows set aside: {said}")
+            CheckResult(
+                "set_aside_share", "block" if is_bad else "warn", not is_bad, judged.total, aside, f"{share:.2%} of rows set aside: {said}"
+            )
         )
     for check in contract.checks:
         if check.severity == "quarantine" and check.expect:
@@ -217,7 +221,11 @@ def validate(judged: Judged, contract: Table) -> list[CheckResult]:
         is_good = passed.get(m.check_id, False)
         failed = 0 if is_good else judged.measures[m.check_id] if m.most == 0 else rows
         sample = None if is_good or m.breaks is None else sample_of(judged, contract, m.breaks)
-        results.append(CheckResult(m.check_id, m.severity, is_good, rows, failed, "" if is_good else f"measured {judged.measures[m.check_id]:,}", sample))
+        results.append(
+            CheckResult(
+                m.check_id, m.severity, is_good, rows, failed, "" if is_good else f"measured {judged.measures[m.check_id]:,}", sample
+            )
+        )
     return results
 
 

@@ -18,21 +18,28 @@ KEY = ["person_id", "segment_id"]
 def current_segments(profiles: DataFrame, traits: DataFrame, rfm: DataFrame, rules: Mapping[str, Any], to_date: dt.date) -> DataFrame:
     """(person_id, segment_id, entered_because) of everybody as of to_date."""
     stages = traits.where("trait = 'lifecycle'").select(
-        "person_id", F.concat(F.lit("lifecycle_"), "value").alias("segment_id"), F.concat(F.lit("lifecycle stage "), "value").alias("entered_because")
+        "person_id",
+        F.concat(F.lit("lifecycle_"), "value").alias("segment_id"),
+        F.concat(F.lit("lifecycle stage "), "value").alias("entered_because"),
     )
     scored = rfm.where(F.col("as_of_date") == F.lit(to_date)).select(
         "person_id",
         F.concat(F.lit("rfm_"), "rfm_segment").alias("segment_id"),
         F.format_string("r %d, f %d, m %d", "r", "f", "m").alias("entered_because"),
     )
-    ruled = [profiles.where(s["when"]).select("person_id", F.lit(s["name"]).alias("segment_id"), F.lit(s["when"]).alias("entered_because")) for s in rules["segments"]]
+    ruled = [
+        profiles.where(s["when"]).select("person_id", F.lit(s["name"]).alias("segment_id"), F.lit(s["when"]).alias("entered_because"))
+        for s in rules["segments"]
+    ]
     rows = stages.unionByName(scored)
     for one in ruled:
         rows = rows.unionByName(one)
     return rows
 
 
-def enter_and_leave(profiles: DataFrame, traits: DataFrame, rfm: DataFrame, existing: DataFrame, rules: Mapping[str, Any], to_date: dt.date) -> DataFrame:
+def enter_and_leave(
+    profiles: DataFrame, traits: DataFrame, rfm: DataFrame, existing: DataFrame, rules: Mapping[str, Any], to_date: dt.date
+) -> DataFrame:
     """All stays, past and open. existing: the table as it stands; the others: segments.profiles, .traits and .rfm."""
     today = F.lit(to_date).cast("timestamp")
     newest = existing.agg(F.max(F.greatest("valid_from", "valid_to")).alias("_newest"))
@@ -42,7 +49,9 @@ def enter_and_leave(profiles: DataFrame, traits: DataFrame, rfm: DataFrame, exis
     # what was opened or closed at this very midnight is judged again, so that a repeated run is the same run
     closed = known.where(f"_is_past or valid_to < timestamp'{to_date} 00:00:00'").select(*KEY, "valid_from", "valid_to", "entered_because")
     pending = known.where(f"not _is_past and (valid_to is null or valid_to >= timestamp'{to_date} 00:00:00')")
-    pending = pending.withColumn("valid_to", F.lit(None).cast("timestamp")).select(*KEY, "valid_from", F.col("entered_because").alias("_because"))
+    pending = pending.withColumn("valid_to", F.lit(None).cast("timestamp")).select(
+        *KEY, "valid_from", F.col("entered_because").alias("_because")
+    )
     joined = now.join(pending.where(F.col("valid_from") < today), on=KEY, how="full")
     is_in = F.col("entered_because").isNotNull()
     stays = joined.select(

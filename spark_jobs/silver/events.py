@@ -39,7 +39,11 @@ def event_id() -> Column:
     unless it only repeats received_at."""
     stated_at = F.coalesce("original_at", F.when(~F.col("event_at").eqNullSafe(F.col("received_at")), F.col("event_at")))
     parts = [F.col(c).cast("string") for c in ("source", "client_event_id", *BODY)]
-    parts += [F.unix_micros(stated_at).cast("string"), F.sort_array(F.map_entries("consent")).cast("string"), F.col("identifiers").cast("string")]
+    parts += [
+        F.unix_micros(stated_at).cast("string"),
+        F.sort_array(F.map_entries("consent")).cast("string"),
+        F.col("identifiers").cast("string"),
+    ]
     text = F.concat_ws(SEPARATOR, *(F.coalesce(part, F.lit(ABSENT)) for part in parts))
     return F.substring(F.sha2(text, 256), 1, 32)
 
@@ -118,7 +122,10 @@ def with_unmapped(events: DataFrame) -> DataFrame:
     if "_unmapped" not in events.columns:
         return events
     none = F.lit(None).cast("string")
-    named = F.transform("_unmapped", lambda name: F.struct(F.concat(F.lit("/"), name).alias("path"), F.lit("unmapped").alias("kind"), none.alias("json_type")))
+    named = F.transform(
+        "_unmapped",
+        lambda name: F.struct(F.concat(F.lit("/"), name).alias("path"), F.lit("unmapped").alias("kind"), none.alias("json_type")),
+    )
     both = F.concat(F.coalesce("_drift", F.array().cast("array<struct<path:string,kind:string,json_type:string>>")), named)
     return events.withColumn("_drift", F.when(F.size("_unmapped") > 0, both).otherwise(F.col("_drift"))).drop("_unmapped")
 
@@ -157,9 +164,7 @@ def with_conflicts(events: DataFrame, existing: DataFrame, accept_late_days: int
     return marked.withColumn("_restated", F.lit(False)).unionByName(restated, allowMissingColumns=True)
 
 
-def described(
-    mapped: DataFrame, rules: Mapping[str, Any], contracts: Mapping[str, Mapping[str, Any]] | None = None
-) -> DataFrame:
+def described(mapped: DataFrame, rules: Mapping[str, Any], contracts: Mapping[str, Mapping[str, Any]] | None = None) -> DataFrame:
     """What one mapped record says by itself: its id, instants, page and tags, scrubbed, and whether it keeps its contract; `_traffic`, by
     which its channel is judged."""
     events = with_optional(mapped).withColumn(

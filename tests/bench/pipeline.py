@@ -31,7 +31,12 @@ LAST = dt.date(2026, 3, 31)
 FIRST = LAST - dt.timedelta(days=29)
 NEXT = LAST + dt.timedelta(days=1)
 # what comes on the next day; its own events before and after those with late ones, because a process that goes on gets faster
-DELIVERIES = {"late events alone": ("late",), "next day": ("own",), "next day with late events": ("own", "late"), "next day again": ("own",)}
+DELIVERIES = {
+    "late events alone": ("late",),
+    "next day": ("own",),
+    "next day with late events": ("own", "late"),
+    "next day again": ("own",),
+}
 # the sandbox makes about 14.9 events per person in 30 days
 SIZES = {"100 k": 6_700, "1 M": 67_000, "10 M": 670_000}
 STAGES = {
@@ -108,7 +113,9 @@ class OneProcess:
     def __init__(self, env: Mapping[str, str]) -> None:
         self.home = Path(env["THROUGHLINE_HOME"])
         command = [sys.executable, "-m", "tests.bench.stages"]
-        self.process = subprocess.Popen(command, cwd=REPOSITORY, env={**os.environ, **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=REPOSITORY, env={**os.environ, **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.sampler = Sampler(self.process.pid)
         self.sampler.start()
 
@@ -208,7 +215,13 @@ def one_size(label: str, people: int, root: Path) -> list[dict[str, Any]]:
     whole |= {what: sum(found[what] for found in turns["first"].values()) for what in ("spark_jobs", "files", "bytes")}
     rows.append(against(whole, "DuckDB", duck.cpu_seconds, AIM))
     from_bronze = sum(turns["first"][stage]["cpu_seconds"] for stage in ("conform", "identity", "journeys"))
-    rows.append({**row("bronze to journeys", events, None), "cpu_seconds": round(from_bronze, 1), "events_per_cpu_second": round(events / from_bronze)})
+    rows.append(
+        {
+            **row("bronze to journeys", events, None),
+            "cpu_seconds": round(from_bronze, 1),
+            "events_per_cpu_second": round(events / from_bronze),
+        }
+    )
     for turn in ("unchanged", *DELIVERIES):
         line = {**row(f"whole, {turn}", events, None), "cpu_seconds": round(total[turn], 1)}
         rows.append(against(line, "first run", total["first"], UNCHANGED, 3) if turn == "unchanged" else line)

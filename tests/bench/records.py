@@ -18,13 +18,33 @@ from conf.settings import REPOSITORY
 from tests.bench.measure import Usage
 
 FOLDER = REPOSITORY / "tests" / "bench" / "records"
-SHOWN = {"cpu_seconds": "CPU-s", "peak_mb": "peak MB", "spark_jobs": "Spark jobs", "files": "files", "bytes": "bytes", "peer_cpu_seconds": "peer CPU-s", "ratio": "ratio", "at_most": "aim", "events_per_cpu_second": "events per CPU-s"}
+SHOWN = {
+    "cpu_seconds": "CPU-s",
+    "peak_mb": "peak MB",
+    "spark_jobs": "Spark jobs",
+    "files": "files",
+    "bytes": "bytes",
+    "peer_cpu_seconds": "peer CPU-s",
+    "ratio": "ratio",
+    "at_most": "aim",
+    "events_per_cpu_second": "events per CPU-s",
+}
 
 
 def row(case: str, size: int, used: Usage | None) -> dict[str, Any]:
     """One case's figures; what is not known is null."""
     cpu, peak = (round(used.cpu_seconds, 1), round(used.peak_mb)) if used else (None, None)
-    return {"case": case, "size": size, "cpu_seconds": cpu, "peak_mb": peak, "spark_jobs": None, "peer": None, "peer_cpu_seconds": None, "ratio": None, "at_most": None}
+    return {
+        "case": case,
+        "size": size,
+        "cpu_seconds": cpu,
+        "peak_mb": peak,
+        "spark_jobs": None,
+        "peer": None,
+        "peer_cpu_seconds": None,
+        "ratio": None,
+        "at_most": None,
+    }
 
 
 def against(line: dict[str, Any], peer: str, peer_cpu: float, at_most: float, digits: int = 1) -> dict[str, Any]:

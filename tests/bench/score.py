@@ -22,15 +22,25 @@ SOURCES = ("sandbox_shop", "sandbox_marketing", "sandbox_site")
 
 def main() -> None:
     people, home = 5_000 if os.environ.get("QUICK") else 50_000, Path(tempfile.mkdtemp(prefix="throughline-bench-"))
-    env, days, python = {"THROUGHLINE_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}, ["--from", str(FIRST), "--to", str(LAST)], [sys.executable, "-m"]
+    env, days, python = (
+        {"THROUGHLINE_HOME": str(home), "PYTHONPATH": str(REPOSITORY)},
+        ["--from", str(FIRST), "--to", str(LAST)],
+        [sys.executable, "-m"],
+    )
     try:
         words = ["--out", str(home / "drops"), "--people", str(people), "--days", "30", "--until", str(LAST)]
         made = measure([*python, "connectors", "sandbox", "make", *words], env, REPOSITORY)
         size = sum(json.loads(made.output.splitlines()[-1])["records"].values())
         rows = [row("make", size, made)]
         for source in SOURCES:
-            for stage in (["connectors", "pull", source, *days], ["spark_jobs", "load", source], ["spark_jobs", "run", "silver", "--source", source, *days]):
-                rows.append(row(f"{stage[1] if stage[1] != 'run' else 'conform'} {source}", size, measure([*python, *stage], env, REPOSITORY)))
+            for stage in (
+                ["connectors", "pull", source, *days],
+                ["spark_jobs", "load", source],
+                ["spark_jobs", "run", "silver", "--source", source, *days],
+            ):
+                rows.append(
+                    row(f"{stage[1] if stage[1] != 'run' else 'conform'} {source}", size, measure([*python, *stage], env, REPOSITORY))
+                )
         for layer in ("identity", "journeys", "attribution"):
             rows.append(row(layer, size, measure([*python, "spark_jobs", "run", layer, *days], env, REPOSITORY)))
         scored = measure([*python, "connectors", "sandbox", "score"], env, REPOSITORY)

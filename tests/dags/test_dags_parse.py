@@ -51,7 +51,9 @@ def commands(dag: DAG) -> dict[str, list[str]]:
 
 
 def test_every_source_has_its_ingest_dag_and_the_build_is_there(dags):
-    assert {f"ingest_{name}" for name in source_names()} | {"build_daily", "build_orders", "campaign_backfill", "maintain_tables"} == set(dags)
+    assert {f"ingest_{name}" for name in source_names()} | {"build_daily", "build_orders", "campaign_backfill", "maintain_tables"} == set(
+        dags
+    )
 
 
 def test_every_dag_says_what_it_does_and_who_owns_it(dags):
@@ -93,7 +95,9 @@ def test_rendered_commands_equal_the_golden_files(dags):
 
 def test_parsing_imports_neither_spark_nor_great_expectations():
     code = "import sys, runpy; [runpy.run_path(p) for p in sys.argv[1:]]; sys.exit(bool({'pyspark', 'great_expectations', 'pandas'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code, *map(str, FILES)], cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, FILES)], cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=False
+    )
     assert done.returncode == 0
 
 

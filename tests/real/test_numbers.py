@@ -22,7 +22,9 @@ def rows(shared_data, tmp_path_factory) -> Callable[[str, str | None], pl.DataFr
     home = tmp_path_factory.mktemp("real")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_", "AIRFLOW_"))}
     words = [sys.executable, "-m", "spark_jobs", "real", "--data", str(shared_data), "--once"]
-    done = subprocess.run(words, cwd=REPOSITORY, env={**kept, "THROUGHLINE_HOME": str(home)}, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        words, cwd=REPOSITORY, env={**kept, "THROUGHLINE_HOME": str(home)}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
     def read(name: str, source: str | None) -> pl.DataFrame:

@@ -59,14 +59,23 @@ def run_range(api, dag, first, last):
 
 
 def log_of(home, dag, run):
-    texts = [p.read_text(errors="replace")[-1500:] for p in sorted((home / "airflow/logs" / f"dag_id={dag}" / f"run_id={run}").rglob("*.log"))]
+    texts = [
+        p.read_text(errors="replace")[-1500:] for p in sorted((home / "airflow/logs" / f"dag_id={dag}" / f"run_id={run}").rglob("*.log"))
+    ]
     return "\n".join(texts)
 
 
 def test_a_native_backfill_of_three_days_leaves_what_the_range_run_makes(airflow):
     api, lake, home = airflow
     first, last = worlds.FIRST, worlds.FIRST.replace(day=worlds.FIRST.day + 2)
-    asked = {"dag_id": SITE, "from_date": f"{first}T00:00:00Z", "to_date": f"{last}T00:00:00Z", "max_active_runs": 1, "run_backwards": False, "dag_run_conf": {}}
+    asked = {
+        "dag_id": SITE,
+        "from_date": f"{first}T00:00:00Z",
+        "to_date": f"{last}T00:00:00Z",
+        "max_active_runs": 1,
+        "run_backwards": False,
+        "dag_run_conf": {},
+    }
     api.call("POST", "/backfills", asked)
     until = time.monotonic() + 600
     while True:
@@ -88,7 +97,9 @@ def test_a_killed_task_stops_its_work_and_the_next_run_goes_on(airflow):
     dag = "ingest_sandbox_marketing"
     run = api.trigger(dag, {"from": str(worlds.FIRST), "to": str(worlds.LAST)})
     until = time.monotonic() + 300
-    while not (working := [p for p in psutil.process_iter(["cmdline"]) if {"silver", "sandbox_marketing", "run"} <= set(p.info["cmdline"] or ())]):
+    while not (
+        working := [p for p in psutil.process_iter(["cmdline"]) if {"silver", "sandbox_marketing", "run"} <= set(p.info["cmdline"] or ())]
+    ):
         assert time.monotonic() < until, api.tasks(dag, run)
         time.sleep(0.5)
     time.sleep(6)

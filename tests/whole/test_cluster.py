@@ -42,7 +42,9 @@ def master(tmp_path):
             folder = ["--work-dir", str(tmp_path / f"work-{number}")] if number else []
             words = [*words[:-1], *folder, words[-1]] if number else [*words]
             output = stack.enter_context(logs[-1].open("w"))
-            process = subprocess.Popen([str(BIN / "spark-class"), *words], env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+            process = subprocess.Popen(
+                [str(BIN / "spark-class"), *words], env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
             stack.callback(process.wait, 20)
             stack.callback(os.killpg, process.pid, signal.SIGTERM)
             if not number:

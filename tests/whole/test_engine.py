@@ -72,7 +72,9 @@ def test_a_lake_whose_silver_another_tool_wrote_is_built_to_the_end(built, tmp_p
     # a tool that keeps no change feed: what it adds is found all the same
     events = query(open_table(foreign.root, "silver.events"), "select * from rows where event_name = 'page_viewed' limit 1")
     again = pa.array(["late"], events.schema.field("event_id").type)
-    write_deltalake(foreign.path("silver.events"), events.set_column(events.schema.get_field_index("event_id"), "event_id", again), mode="append")
+    write_deltalake(
+        foreign.path("silver.events"), events.set_column(events.schema.get_field_index("event_id"), "event_id", again), mode="append"
+    )
     wrote = {o.table for o in worlds.run(foreign, own, derived, worlds.Range(worlds.LAST, worlds.LAST), changed=True) if o.wrote}
     assert "journeys.sessions" in wrote
     everything = worlds.run(foreign, own, derived, force=True)
@@ -88,7 +90,9 @@ def test_a_broken_delivery_stops_at_its_gate_and_its_repair_leaves_no_trace(copi
     before, hashes = worlds.versions(lake), worlds.hashes(lake)
     with pytest.raises(GateError, match=r"silver.events.*set_aside_share.*currency_is_iso_4217"):
         worlds.run(lake, home, days=worlds.Range(worlds.LAST, worlds.LAST))
-    assert {k: v for k, v in worlds.versions(lake).items() if not k.startswith("silver.")} == {k: v for k, v in before.items() if not k.startswith("silver.")}
+    assert {k: v for k, v in worlds.versions(lake).items() if not k.startswith("silver.")} == {
+        k: v for k, v in before.items() if not k.startswith("silver.")
+    }
     assert worlds.versions(lake)["silver.events"] == before["silver.events"]
     path.write_bytes(good)
     worlds.pull(home)
@@ -203,7 +207,10 @@ def test_a_report_restated_for_a_past_day_is_conformed_by_a_later_days_run(built
         load_source(lake, "sandbox_marketing", "test")
     done = worlds.run(lake, home, silver, worlds.Range(arrival, arrival), source="sandbox_marketing", changed=True)
     assert [(o.days, o.wrote) for o in done] == [(worlds.Range(arrival, arrival), False), (worlds.Range(day, day), True)]
-    clicks = {r["spend_date"]: r["clicks"] for r in lake.read("silver.ad_spend").groupBy("spend_date").agg(F.max("clicks").alias("clicks")).collect()}
+    clicks = {
+        r["spend_date"]: r["clicks"]
+        for r in lake.read("silver.ad_spend").groupBy("spend_date").agg(F.max("clicks").alias("clicks")).collect()
+    }
     assert [d for d, most in clicks.items() if most == 777] == [day]
     (alone,) = worlds.run(lake, home, silver, worlds.Range(arrival, arrival), source="sandbox_marketing", changed=True)
     assert (alone.days, alone.wrote) == (worlds.Range(arrival, arrival), False)
@@ -223,7 +230,11 @@ def test_a_repaired_record_goes_back_in_once_and_closes_its_row(copied, capsys):
     row = next(r for r in aside if r["source"] == "sandbox_site" and r["payload"] and not r["payload"].rstrip().endswith("}"))
     template = next(
         json.loads(r["payload"])
-        for r in lake.spark.read.format("delta").load(lake.path(f"bronze.{row['source']}__events")).where("payload is not null").limit(50).collect()
+        for r in lake.spark.read.format("delta")
+        .load(lake.path(f"bronze.{row['source']}__events"))
+        .where("payload is not null")
+        .limit(50)
+        .collect()
         if r["payload"].rstrip().endswith("}") and '"event_at":"2026' in r["payload"]
     )
     fixed = home / "fixed.json"

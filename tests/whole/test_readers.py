@@ -27,7 +27,9 @@ def comparable(rows):
 @pytest.mark.parametrize("name", GOLD)
 def test_four_engines_read_the_same_rows(built, duck, name):
     lake, _ = built
-    columns = [c.name for c in table(name).columns if c.type in ("string", "bigint", "int", "date", "boolean") or c.type.startswith("decimal")]
+    columns = [
+        c.name for c in table(name).columns if c.type in ("string", "bigint", "int", "date", "boolean") or c.type.startswith("decimal")
+    ]
     path = lake.path(name)
     by_spark = comparable(lake.read(name).select(*columns).collect())
     assert by_spark

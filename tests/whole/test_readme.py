@@ -40,7 +40,13 @@ def shell(tmp_path_factory):
 
     def run(command: str) -> str:
         done = subprocess.run(
-            command, shell=True, cwd=REPOSITORY, env={**kept, "THROUGHLINE_HOME": str(home)}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            command,
+            shell=True,
+            cwd=REPOSITORY,
+            env={**kept, "THROUGHLINE_HOME": str(home)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout

@@ -23,7 +23,11 @@ def scored(spark, tmp_path_factory):
 
 def test_every_fault_is_found_in_exactly_one_place_and_every_sum_is_exact(scored):
     found = scored[0]
-    exact = [what for what in found if what.startswith(("records ", "instants", "order", "conver", "ad spend", "choices")) or "in the ledger" in what]
+    exact = [
+        what
+        for what in found
+        if what.startswith(("records ", "instants", "order", "conver", "ad spend", "choices")) or "in the ledger" in what
+    ]
     assert len(exact) > 15 and {"records cut_short", "records sent_twice", "records unknown_field", "records too_late"} <= set(exact)
     assert [found[what] for what in exact if found[what].right != found[what].of] == []
 

@@ -1,6 +1,5 @@
 """What the score says of a lake that is right or wrong about the world."""
 
-
 from datetime import date
 
 import polars as pl
@@ -59,9 +58,13 @@ def test_a_split_of_what_the_log_tells_to_be_one_costs_both_recalls(made):
     records = pl.read_parquet(made[0] / "truth" / "records.parquet")
     events, aside = lake_of(records)
     split = events.with_row_index().with_columns(
-        identifiers=pl.struct(pl.col("identifiers").list.get(0).struct.field("namespace"), identifier_key=pl.col("index").cast(pl.String)).implode().over("index")
+        identifiers=pl.struct(pl.col("identifiers").list.get(0).struct.field("namespace"), identifier_key=pl.col("index").cast(pl.String))
+        .implode()
+        .over("index")
     )
-    mapped = pl.DataFrame({"identifier_key": split["index"].cast(pl.String), "person_id": split["index"].cast(pl.String), "valid_to": [None] * split.height})
+    mapped = pl.DataFrame(
+        {"identifier_key": split["index"].cast(pl.String), "person_id": split["index"].cast(pl.String), "valid_to": [None] * split.height}
+    )
     precision, recall, told, _ = (s.share for s in people(with_place(records, events, aside), split, mapped))
     assert precision == 1.0 and recall == told == 0.0
 
@@ -96,7 +99,9 @@ def test_a_crawler_that_is_not_flagged_and_a_person_who_is_cost_points():
     who = {"stated": 1, "inhuman_rate": 2, "no_dwell": 3, "none": 4, "person": 5}
     true = pl.DataFrame({"visit": [1, 2, 3, 4], "sign": ["stated", "inhuman_rate", "no_dwell", "none"]})
     placed = pl.DataFrame({"visit": list(who.values()), "event_id": list(who)})
-    events = pl.DataFrame({"event_id": list(who), "identifiers": [[{"namespace": "sandbox.anonymous_id", "identifier_key": f"k-{name}"}] for name in who]})
+    events = pl.DataFrame(
+        {"event_id": list(who), "identifiers": [[{"namespace": "sandbox.anonymous_id", "identifier_key": f"k-{name}"}] for name in who]}
+    )
 
     def shares(reasons):
         sessions = pl.DataFrame({"source": ["sandbox_site"] * 5, "client_key": [f"k-{name}" for name in who], "bot_reason": reasons})

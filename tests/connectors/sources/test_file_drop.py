@@ -219,7 +219,11 @@ def test_a_slice_whose_parts_were_lost_or_changed_is_landed_again(drops, tmp_pat
     counts, said = pull(tmp_path)
     assert (counts.landed, counts.skipped) == (1, 1) and "2026-11-20.csv was changed, cut or lost" in said[0]
     done = landed(tmp_path / "landing", "shop", "orders")
-    assert [(one.manifest["slice_id"], one.manifest["attempt"]) for one in done] == [("2026-11-20", 1), ("2026-11-21", 1), ("2026-11-20", 2)]
+    assert [(one.manifest["slice_id"], one.manifest["attempt"]) for one in done] == [
+        ("2026-11-20", 1),
+        ("2026-11-21", 1),
+        ("2026-11-20", 2),
+    ]
     assert pull(tmp_path)[0].skipped == 2
 
 
@@ -352,7 +356,9 @@ def test_what_is_whole_is_landed_before_every_damaged_file_is_named(drops, tmp_p
     (drops.parent / "refunds" / "all.csv").write_text("id\n5\n")
     with pytest.raises(UnreadableFileError) as error:
         pull(tmp_path, source)
-    assert [name for name in ("2026-11-19.csv.gz", "2026-13-45.csv.gz", "twice.csv", "2026-11-20", "all.csv") if name in str(error.value)] == [
+    assert [
+        name for name in ("2026-11-19.csv.gz", "2026-13-45.csv.gz", "twice.csv", "2026-11-20", "all.csv") if name in str(error.value)
+    ] == [
         "2026-11-19.csv.gz",
         "2026-13-45.csv.gz",
         "twice.csv",
@@ -386,7 +392,9 @@ def test_a_wrong_declaration_names_what_is_allowed(drops, tmp_path):
         pull(tmp_path, shop(format="xml"))
 
 
-@pytest.mark.parametrize("path", ["", "/drops/a.csv", 5, None, [], [5], "a**.csv", "**", "../a.csv", "./a.csv", "{date}/{delivery}-{delivery}.csv"])
+@pytest.mark.parametrize(
+    "path", ["", "/drops/a.csv", 5, None, [], [5], "a**.csv", "**", "../a.csv", "./a.csv", "{date}/{delivery}-{delivery}.csv"]
+)
 def test_a_path_that_is_no_pattern_is_answered_with_a_sentence(drops, tmp_path, path):
     with pytest.raises(StreamDeclarationError, match=r"conf/sources/shop\.yml: streams\.orders: path is .*relative to the stream's root"):
         pull(tmp_path, shop(path=path))

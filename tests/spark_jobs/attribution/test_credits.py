@@ -180,7 +180,10 @@ def test_the_largest_quantity_that_the_gate_passes_adds_up(ledger):
     rows = ledger([order(quantity="999999999.999999", amount="9999999999999999.99")], [touch(str(i), i) for i in range(7)])
     for model in ("linear", "position", "time_decay"):
         mine = [r for r in rows if r.model == model]
-        assert (sum(r.credit for r in mine), sum(r.credit_amount for r in mine)) == (Decimal("999999999.999999"), Decimal("9999999999999999.99"))
+        assert (sum(r.credit for r in mine), sum(r.credit_amount for r in mine)) == (
+            Decimal("999999999.999999"),
+            Decimal("9999999999999999.99"),
+        )
 
 
 def test_credits_add_up_exactly_for_any_paths_and_values(ledger):

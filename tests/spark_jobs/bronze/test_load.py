@@ -19,7 +19,11 @@ from spark_jobs.io.lake import Lake
 
 DAY = dt.date(2026, 3, 1)
 SHOP = Source(
-    source="shop", connector="file_drop", streams={"orders": {"path": ["*.jsonl", "*.jsonl.gz", "*.parquet"]}}, identity_scope="shop", account="eu"
+    source="shop",
+    connector="file_drop",
+    streams={"orders": {"path": ["*.jsonl", "*.jsonl.gz", "*.parquet"]}},
+    identity_scope="shop",
+    account="eu",
 )
 
 
@@ -148,7 +152,9 @@ def test_a_file_changed_cut_or_lost_since_it_was_pulled_is_refused_until_it_is_p
     (drops / "lines.jsonl").write_text('{"id": "3"}\n{"id": "4"}\n')
     file_drop.pull(SHOP, DAY, DAY, Landing(landing, "run-1"), print)
     harm(drops, landing)
-    with pytest.raises(GateError, match=r"1 landing file.*1/part-00001\..*Nothing was loaded.*connectors pull shop --from \d{4}-\d\d-\d\d --to"):
+    with pytest.raises(
+        GateError, match=r"1 landing file.*1/part-00001\..*Nothing was loaded.*connectors pull shop --from \d{4}-\d\d-\d\d --to"
+    ):
         load.load_source(lake, "shop", "test")
     assert not lake.exists("bronze.shop__orders")
     loaded()

@@ -54,4 +54,6 @@ def test_an_agent_without_end_is_what_its_beginning_says(facts):
 
 
 def test_the_client_is_the_first_of_the_proxies_list():
-    assert [client_address(a) for a in ("8.8.8.8, 10.0.0.1", " 8.8.8.8", "::ffff:8.8.8.8", "2001:db8::1")] == ["8.8.8.8"] * 3 + ["2001:db8::1"]
+    assert [client_address(a) for a in ("8.8.8.8, 10.0.0.1", " 8.8.8.8", "::ffff:8.8.8.8", "2001:db8::1")] == ["8.8.8.8"] * 3 + [
+        "2001:db8::1"
+    ]

@@ -98,9 +98,13 @@ LEAVES = st.none() | st.booleans() | NUMBERS | st.text(max_size=4)
 JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5), max_leaves=12)
 STRICT = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, x: isinstance(x, int) and not isinstance(x, bool)),
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, x: isinstance(x, int) and not isinstance(x, bool)
+    ),
 )
-ORACLES = {name: (Contract(name, schema), STRICT(dict(schema))) for name, schema in {**contracts(), "viewed": PRICED, "closed": CLOSED}.items()}
+ORACLES = {
+    name: (Contract(name, schema), STRICT(dict(schema))) for name, schema in {**contracts(), "viewed": PRICED, "closed": CLOSED}.items()
+}
 
 
 @settings(max_examples=1000, deadline=None)

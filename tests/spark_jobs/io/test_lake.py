@@ -73,7 +73,9 @@ def test_a_range_leaves_the_days_outside_it(lake):
 def test_a_range_with_gaps_leaves_the_days_in_them(lake):
     days = [dt.date(2026, 1, day) for day in range(1, 6)]
     publish(lake, [("a", day.day, day, 5, "x") for day in days], contract(), days=Range.of(days))
-    done = publish(lake, [("a", 1, days[0], 6, "x"), ("a", 5, days[4], 5, "x")], contract(), days=Range.of([days[0], days[2], days[4]]), generation=2)
+    done = publish(
+        lake, [("a", 1, days[0], 6, "x"), ("a", 5, days[4], 5, "x")], contract(), days=Range.of([days[0], days[2], days[4]]), generation=2
+    )
     assert (done.changed, done.unchanged) == (1, 1)
     assert stored(lake) == [(1, "2026-01-01", 6), (2, "2026-01-02", 5), (4, "2026-01-04", 5), (5, "2026-01-05", 5)]
 
@@ -175,6 +177,10 @@ def test_a_table_that_another_tool_wrote_in_one_commit_is_compared_with(lake):
 
 
 def test_a_column_that_the_contract_got_since_is_added(lake):
-    publish(lake, [("a", 1, JAN_1, 5, "x")], Table("silver.visits", "one visit", ("source", "id"), COLUMNS[:3], Write("replace", "day", ("source",))))
+    publish(
+        lake,
+        [("a", 1, JAN_1, 5, "x")],
+        Table("silver.visits", "one visit", ("source", "id"), COLUMNS[:3], Write("replace", "day", ("source",))),
+    )
     assert publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_1, 6, "x")], contract(), generation=2).wrote
     assert stored(lake) == [(1, "2026-01-01", 5), (2, "2026-01-01", 6)]

@@ -84,7 +84,9 @@ TIMES = [
 
 @pytest.mark.parametrize("kind", ["date", "timestamp"])
 def test_a_time_names_its_day_in_a_year_of_four_digits(spark, kind):
-    rows = spark.createDataFrame([(text,) for text, _ in TIMES], "text STRING").selectExpr(f"try_cast({stated('text', kind)} as {kind}) as at")
+    rows = spark.createDataFrame([(text,) for text, _ in TIMES], "text STRING").selectExpr(
+        f"try_cast({stated('text', kind)} as {kind}) as at"
+    )
     assert [row["at"] is not None for row in rows.collect()] == [is_time for _, is_time in TIMES]
 
 

@@ -205,7 +205,9 @@ def some_visits(random, clients=6, count=140):
 
 
 # each example costs seconds of Spark: few, the same every time, and not made smaller
-FEW = settings(max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @FEW

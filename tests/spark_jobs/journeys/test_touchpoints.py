@@ -27,7 +27,18 @@ NOON = dt.datetime(2026, 1, 5, 12)
 HOUR, TODAY = dt.timedelta(hours=1), NOON.date()
 
 
-def visit(session_id, channel="Email", page_views=1, started_at=NOON, person="P", bot=False, campaign_id=None, utm_campaign=None, ad_id=None, consent=None):
+def visit(
+    session_id,
+    channel="Email",
+    page_views=1,
+    started_at=NOON,
+    person="P",
+    bot=False,
+    campaign_id=None,
+    utm_campaign=None,
+    ad_id=None,
+    consent=None,
+):
     return (
         session_id,
         person,
@@ -48,7 +59,23 @@ def visit(session_id, channel="Email", page_views=1, started_at=NOON, person="P"
 
 
 def event(event_id, name, channel="Direct", key="e", campaign_id=None, ad_id=None, device=None, consent=None):
-    return (event_id, NOON, "crm", name, [("email", key)], channel, campaign_id, None, None, None, ad_id, False, device, "1:direct", consent)
+    return (
+        event_id,
+        NOON,
+        "crm",
+        name,
+        [("email", key)],
+        channel,
+        campaign_id,
+        None,
+        None,
+        None,
+        ad_id,
+        False,
+        device,
+        "1:direct",
+        consent,
+    )
 
 
 def spend(amount, clicks=0, impressions=0, campaign_id="9", ad_id="", day=TODAY, zone="UTC"):

@@ -90,6 +90,8 @@ def test_a_log_of_runs_gets_the_columns_that_its_contract_got_since(tmp_path, re
 def test_work_is_done_only_while_its_table_is_there(tmp_path):
     recorder = Recorder(Lake(lambda: pytest.fail("needs no Spark"), str(tmp_path)), "p")
     for name, source in (("journeys.sessions", None), ("silver.events", "shop")):
-        outcome = Outcome(name, source or "", Range(day(1), day(1)), "success", signature="s", started_at=dt.datetime.now(dt.UTC), run_id=name)
+        outcome = Outcome(
+            name, source or "", Range(day(1), day(1)), "success", signature="s", started_at=dt.datetime.now(dt.UTC), run_id=name
+        )
         recorder.add(outcome, 3)
         assert [recorder.is_done(name, source, "s", version) for version in (3, -1)] == [True, False]

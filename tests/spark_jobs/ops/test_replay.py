@@ -13,7 +13,9 @@ def shown(monkeypatch, tmp_path, capsys):
     """shown(file): the lines shown of one row of that file."""
 
     def lines(file: str | None) -> list[str]:
-        row = dict(quarantine_id="q1", _status="open", _reason="malformed_json", _file=file, _row=file and 7, payload="{", payload_bytes=None)
+        row = dict(
+            quarantine_id="q1", _status="open", _reason="malformed_json", _file=file, _row=file and 7, payload="{", payload_bytes=None
+        )
         monkeypatch.setattr(replay, "read_rows", lambda lake, name: pl.DataFrame([row]))
         replay.show(tmp_path, "silver.orders", "", 5)
         return capsys.readouterr().out.splitlines()

@@ -7,9 +7,7 @@ import pytest
 from spark_jobs.io.small import open_table, read_arrow
 from spark_jobs.ops.schema_changes import Change, changes_in, record_changes
 
-EVENTS = (
-    "source STRING, event_name STRING, event_date DATE, _slice_id STRING, _drift ARRAY<STRUCT<path: STRING, kind: STRING, json_type: STRING>>"
-)
+EVENTS = "source STRING, event_name STRING, event_date DATE, _slice_id STRING, _drift ARRAY<STRUCT<path: STRING, kind: STRING, json_type: STRING>>"
 ADDED, MISSING = ("/colour", "added", "string"), ("/price", "missing", None)
 
 
@@ -52,7 +50,13 @@ def test_rows_without_drift_tell_nothing(spark):
 def test_one_row_per_way_that_adds_up_its_slices(recorded):
     recorded(change("s1", 3, 5, 2))
     [row] = recorded(change("s2", 6, 6, 1, "r2"))
-    assert (row["source"], row["event_name"], row["path"], row["kind"], row["json_type"]) == ("site", "product_viewed", "/colour", "added", "string")
+    assert (row["source"], row["event_name"], row["path"], row["kind"], row["json_type"]) == (
+        "site",
+        "product_viewed",
+        "/colour",
+        "added",
+        "string",
+    )
     assert (row["first_seen"], row["last_seen"], row["rows"], row["run_id"]) == (day(3), day(6), 3, "r2")
 
 

@@ -144,7 +144,9 @@ def test_a_sample_and_a_missing_rate_are_said(page, write):
 
 def test_orders_alone_are_shown_in_one_currency_before_anything_is_attributed(page, write):
     euros = dict(currency="EUR", reporting_amount=Decimal("80.00"))
-    write("gold.orders_daily", [orders("shop", "100.00"), orders("shop", "90.00", **euros), orders("till", "20.00", day=dt.date(2026, 5, 3))])
+    write(
+        "gold.orders_daily", [orders("shop", "100.00"), orders("shop", "90.00", **euros), orders("till", "20.00", day=dt.date(2026, 5, 3))]
+    )
     text, html = page()
     assert "9 orders worth £200, not yet traced to channels" in text and "£200 before refunds, 9 orders" in text
     assert "1 May 2026 · shop: £180</title>" in html and "3 May 2026 · till: £20</title>" in html
@@ -162,7 +164,10 @@ def test_days_without_visits_show_as_gaps_and_crawlers_apart(page, write):
 def test_no_two_channels_share_a_hue_also_where_visits_rank_them_otherwise(page, write):
     write("gold.channel_daily", [result(f"Earns {place}", str(900 - place)) for place in range(6)])
     visits = dict(day=MAY_1, engaged_sessions=1, page_views=9, bot_sessions=0)
-    write("gold.sessions_daily", [visits | dict(channel=name, sessions=90 - place) for place, name in enumerate(("Visits A", "Visits B", "Earns 5"))])
+    write(
+        "gold.sessions_daily",
+        [visits | dict(channel=name, sessions=90 - place) for place, name in enumerate(("Visits A", "Visits B", "Earns 5"))],
+    )
     _, html = page()
     names: dict[str, set[str]] = {}
     for hue, name in re.findall(r'background:(#[0-9a-f]{6})"></span>([\w ]*\w)', html):

@@ -20,7 +20,9 @@ def stays(spark):
     def build(day, existing=(), stage="new", orders=0):
         profiles = spark.createDataFrame([("p1", orders, Decimal("1.00"), 0)], PROFILES)
         traits = spark.createDataFrame([("p1", "lifecycle", stage)], TRAITS)
-        rows = enter_and_leave(profiles, traits, spark.createDataFrame([], RFM), spark.createDataFrame(list(existing), STAYS), rules("segments"), day)
+        rows = enter_and_leave(
+            profiles, traits, spark.createDataFrame([], RFM), spark.createDataFrame(list(existing), STAYS), rules("segments"), day
+        )
         return sorted((tuple(r) for r in rows.collect()), key=str)
 
     return build

@@ -13,7 +13,9 @@ SESSIONS = "person_id STRING, channel STRING, is_bot BOOLEAN"
 
 def profile(spark, conversions=(), sessions=(), status="live"):
     persons = spark.createDataFrame([("p1", NOON, NOON, True, 2, status)], PERSONS)
-    rows = describe_profiles(persons, spark.createDataFrame(list(conversions), CONVERSIONS), spark.createDataFrame(list(sessions), SESSIONS))
+    rows = describe_profiles(
+        persons, spark.createDataFrame(list(conversions), CONVERSIONS), spark.createDataFrame(list(sessions), SESSIONS)
+    )
     return rows.first()
 
 

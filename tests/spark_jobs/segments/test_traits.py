@@ -8,7 +8,9 @@ import pytest
 from conf.settings import rules
 from spark_jobs.segments.traits import describe_traits
 
-PROFILES = "person_id STRING, orders BIGINT, revenue_amount DECIMAL(18,2), first_order_date DATE, last_order_date DATE, favourite_channel STRING"
+PROFILES = (
+    "person_id STRING, orders BIGINT, revenue_amount DECIMAL(18,2), first_order_date DATE, last_order_date DATE, favourite_channel STRING"
+)
 TODAY = dt.date(2026, 12, 31)
 
 
@@ -20,7 +22,15 @@ def traits(spark, first=None, last=None, orders=0, revenue="0.00", channel=None)
 
 @pytest.mark.parametrize(
     ("first", "last", "stage"),
-    [(None, None, "prospect"), (29, 29, "new"), (30, 89, "active"), (300, 0, "active"), (300, 90, "at_risk"), (300, 179, "at_risk"), (300, 180, "dormant")],
+    [
+        (None, None, "prospect"),
+        (29, 29, "new"),
+        (30, 89, "active"),
+        (300, 0, "active"),
+        (300, 90, "at_risk"),
+        (300, 179, "at_risk"),
+        (300, 180, "dormant"),
+    ],
 )
 def test_a_stage_begins_exactly_at_its_limit(spark, first, last, stage):
     assert traits(spark, first, last, orders=1)["lifecycle"] == stage

@@ -30,7 +30,9 @@ def event(**changes):
 @pytest.fixture
 def conformed(mapped, rows_of):
     def run(*events, existing=(), extra=""):
-        result = conform_events(mapped("silver.events", list(events), extra), rows_of("silver.events", list(existing)), rules("channels"), platform=platform())
+        result = conform_events(
+            mapped("silver.events", list(events), extra), rows_of("silver.events", list(existing)), rules("channels"), platform=platform()
+        )
         assert set(COLUMNS) <= set(result.columns) and "ip" not in result.columns and "user_agent" not in result.columns
         return result.orderBy("_source_row").collect()
 
@@ -169,16 +171,25 @@ def deliveries(random, count=60):
     found = []
     for number in range(count):
         stated = {"original_at": NOON + dt.timedelta(minutes=number), "sent_at": NOON + dt.timedelta(minutes=number, seconds=1)}
-        one = stated | {"client_event_id": f"e{number}", "received_at": stated["sent_at"], "event_at": None, "page_url": f"https://s.example/{number}"}
+        one = stated | {
+            "client_event_id": f"e{number}",
+            "received_at": stated["sent_at"],
+            "event_at": None,
+            "page_url": f"https://s.example/{number}",
+        }
         later = dt.timedelta(minutes=random.randrange(1, 90))
         found += [event(**one)]
-        found += [event(**one | {"sent_at": one["sent_at"] + later, "received_at": one["received_at"] + later})] * random.choice([0, 0, 1, 2])
+        found += [event(**one | {"sent_at": one["sent_at"] + later, "received_at": one["received_at"] + later})] * random.choice(
+            [0, 0, 1, 2]
+        )
         found += [event(**one | {"page_title": "Edited"})] * (random.random() < 0.1)
     return [row | {"_source_file": f"f{place // 40}", "_source_row": place, "source": "shop"} for place, row in enumerate(found)]
 
 
 # each example costs seconds of Spark: few, the same every time, and not made smaller
-@settings(max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(seed=st.integers(0, 2**32))
 def test_any_split_order_and_repetition_of_deliveries_gives_the_same_events(mapped, rows_of, seed):
     random = Random(seed)
@@ -188,7 +199,9 @@ def test_any_split_order_and_repetition_of_deliveries_gives_the_same_events(mapp
         """The merge of silver.events: of an event's copies, a stored one that a batch flags included, the first received stays."""
         stored = {}
         for batch in batches:
-            result = conform_events(mapped("silver.events", batch, EXTRA), rows_of("silver.events", list(stored.values())), rules("channels"))
+            result = conform_events(
+                mapped("silver.events", batch, EXTRA), rows_of("silver.events", list(stored.values())), rules("channels")
+            )
             for row in (r.asDict() for r in result.collect()):
                 kept = stored.get(row["event_id"])
                 place = [row[c] for c in PLACE]
