@@ -190,7 +190,10 @@ def read_fresh(lake: Lake, fresh: list[tuple[dict[str, Any], dict[str, Any]]], e
     by_schema: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     for m, file in fresh:
         if m["format"] == "parquet":
-            by_schema.setdefault(str(pq.read_schema(file["path"]).remove_metadata()), []).append((m, file))
+            footer = pq.read_metadata(file["path"])
+            # a file without rows may have no columns either, and such a one Spark cannot read
+            if file["records"] or footer.num_rows:
+                by_schema.setdefault(str(footer.schema.to_arrow_schema().remove_metadata()), []).append((m, file))
     frames += [read_parquet(lake, drops) for _, drops in sorted(by_schema.items())]
     frames += [read_empty(lake, empty)] if empty else []
     return reduce(DataFrame.unionByName, frames)

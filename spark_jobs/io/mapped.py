@@ -24,8 +24,6 @@ BRONZE = (
     "_slice_from STRING, _slice_to STRING, _api_version STRING, _run_id STRING, _page INT, _sha256 STRING, _slice_id STRING, "
     "_attempt INT, _ingest_date DATE, payload STRING, payload_bytes BINARY"
 )
-# row 0 says that a delivery had no records: it replaces those before it
-IS_RECORD = "_row > 0"
 NO_OBJECT = (
     "coalesce(json_array_length(concat('[', payload, ',0,0,0,0,0]')), 0) <> 6 "
     "or not startswith(ltrim(payload), '{') or not endswith(rtrim(payload), '}')"
@@ -150,11 +148,11 @@ def stated(expression: str, kind: str) -> str:
 
 
 def with_superseded(received: DataFrame) -> DataFrame:
-    """`_superseded`: whether the slice was delivered again since."""
+    """The records with `_superseded`: whether their slice was delivered again since, if only to say that it has none (row 0, no record)."""
     latest = received.groupBy("_account", "_slice_id").agg(F.max("_attempt").alias("_last_attempt")).where("_last_attempt > 1")
     latest = latest.withColumnsRenamed({"_account": "_la", "_slice_id": "_ls"})
     same = F.col("_account").eqNullSafe(F.col("_la")) & F.col("_slice_id").eqNullSafe(F.col("_ls"))
-    joined = received.join(F.broadcast(latest), same, "left")
+    joined = received.where("_row > 0").join(F.broadcast(latest), same, "left")
     is_old = F.coalesce(F.col("_attempt") < F.col("_last_attempt"), F.lit(False))
     return joined.withColumn("_superseded", is_old).drop("_la", "_ls", "_last_attempt")
 
@@ -168,12 +166,12 @@ def _stream_candidates(
     days: tuple[dt.date | None, dt.date | None],
 ) -> DataFrame:
     target = spec["tables"][contract.name]
-    received = with_superseded(read_bronze(lake, source, stream, *days)).where(IS_RECORD)
+    received = with_superseded(read_bronze(lake, source, stream, *days))
     records = parsed(received, spec["record"])
     lookup = spec.get("lookup")
     if lookup:
         other = mapping(source)["streams"].get(lookup["stream"]) or {"record": lookup["record"]}
-        found = newest(parsed(read_bronze(lake, source, lookup["stream"], None, None).where(IS_RECORD), other["record"]), lookup["on"])
+        found = newest(parsed(read_bronze(lake, source, lookup["stream"], None, None), other["record"]), lookup["on"])
         records = records.join(F.broadcast(found.select(lookup["on"], *lookup["columns"])), on=lookup["on"], how="left")
     is_first = next(iter(spec["tables"])) == contract.name
     if target.get("where"):

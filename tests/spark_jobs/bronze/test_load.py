@@ -96,14 +96,23 @@ def test_a_parquet_drop_rewritten_under_its_name_is_loaded_as_the_next_attempt(s
 
 
 @pytest.mark.parametrize("kind", ["batch", "event_log"])
-@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl"])
-def test_a_drop_rewritten_without_records_is_an_attempt_too_and_loaded_once(shop, monkeypatch, kind, name):
+@pytest.mark.parametrize(
+    "emptied",
+    [pa.table({"id": pa.array([], "string")}), pa.table({"id": []}), pa.table({}), None],
+    ids=["typed", "untyped", "no_columns", "lines"],
+)
+def test_a_drop_rewritten_without_records_is_an_attempt_too_and_loaded_once(shop, monkeypatch, kind, emptied):
     drops, lake, loaded = shop
     monkeypatch.setattr(load, "declared_source", lambda _: replace(SHOP, kind=kind))
-    path, is_parquet = drops / name, name.endswith("parquet")
-    rewritten(path, ["1"]) if is_parquet else path.write_text('{"id": "1"}\n')
-    loaded()
-    pq.write_table(pa.table({"id": pa.array([], "string")}), path) if is_parquet else path.write_text("")
+    lines, rows = drops / "a.jsonl", drops / "a.parquet"
+    if emptied is None:
+        lines.write_text('{"id": "1"}\n')
+        loaded()
+        lines.write_text("")
+    else:
+        rewritten(rows, ["1"])
+        loaded()
+        pq.write_table(emptied, rows)
     assert [(o["rows_in"], o["rows_out"]) for o in loaded()] == [(0, 0)]
     (empty,) = (r for r in bronze(lake) if r["_attempt"] == 2)
     (record,) = (r for r in bronze(lake) if r["_attempt"] == 1)
