@@ -123,6 +123,12 @@ def platform() -> Platform:
     values["submit_mode"] = os.environ.get("THROUGHLINE_SUBMIT_MODE") or values["submit_mode"]
     values["spark_master"] = os.environ.get("THROUGHLINE_SPARK_MASTER") or values["spark_master"]
     result: Platform = build(Platform, values, path)
+    finer = [c for decimals, listed in rules("currencies")["decimals"].items() if decimals > 2 for c in listed]
+    if result.reporting_currency in finer:
+        raise SettingsError(
+            f"{path}: reporting_currency is {result.reporting_currency}, whose amounts have more than two decimals, which reports and credits have; "
+            "choose another one: amounts in that currency are kept exactly and converted at silver.fx_rates"
+        )
     if result.submit_mode not in ("connect", "submit"):
         raise SettingsError(f"{path}: submit_mode is {result.submit_mode!r}; allowed are connect and submit")
     return result

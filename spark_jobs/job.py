@@ -39,8 +39,8 @@ class Job:
     prepare: Callable[..., DataFrame] | None = None
     lookback_days: int = 0
     lookahead_days: int = 0
-    # how many days after a changed day of an @all input own rows may depend on it
-    reach_days: int = 0
+    # how many days after a changed day of an @all input own rows may depend on it; where the rules say so, what they make it
+    reach_days: int | Callable[[Mapping[str, Any]], int] = 0
     rules: str | None = None
     # input argument -> key column: rows of the own table that share a changed row's key are built again, whatever their day; a person_id
     # that the input lacks is that of its identifier_key
@@ -64,6 +64,10 @@ class Job:
         """Whether a mapped job reads all of its source, whatever the range."""
         write = table(self.table).write
         return write.mode == "replace" and write.date is None
+
+    def reach(self) -> int:
+        """reach_days, as the rules have it."""
+        return self.reach_days if isinstance(self.reach_days, int) else self.reach_days(rules(self.rules or ""))
 
     def key_in(self, arg: str) -> Column:
         """What `key` is on the rows of an input."""

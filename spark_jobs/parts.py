@@ -139,7 +139,7 @@ def touched_by(lake: Lake, job: Job, arg: str, since: int, source: str | None) -
         own = lake.read(job.table, lake.bounds(contract, source, None)).join(changed, on=column, how="left_semi")
         return days_and_keys(own.select(date, *([job.key] if job.key else [])))
     if input_date := table(name).write.date:
-        before, after = job.lookahead_days, max(job.lookback_days, job.reach_days)
+        before, after = job.lookahead_days, max(job.lookback_days, job.reach())
         if arg in job.key_of:
             key = job.key_in(arg).alias(job.key or "")
             # a row without a key makes none of the own ones

@@ -145,6 +145,11 @@ class Runner:
                 plan.append((job, None))
                 continue
             plan += [(job, s) for s in self._sources_feeding(job) if s == only_source or (only_source is None and self._has_rows(job, s))]
+        # a run of a range alone follows the rows that it moves itself to other days, where a table was there before it
+        began = {
+            (job.table, source): [(dt.date.max, self._input_versions(job, source))] if self.lake.exists(job.table) else []
+            for job, source in plan
+        }
         outcomes: list[Outcome] = []
         claims = Claims(self.lake, self.holder)
         fences = claims.acquire([_claim(job.table, source) for job, source in plan])
@@ -154,7 +159,8 @@ class Runner:
             job, source = item
             # what is committed while this run looks is left to the next one
             versions = self._input_versions(job, source)
-            parts = parts_of(self.lake, job, source, days, self.recorder.settled(job.table, source)) if changed else [Part(days)]
+            since = self.recorder.settled(job.table, source) if changed else began[job.table, source]
+            parts = parts_of(self.lake, job, source, days, since)
             for number, part in enumerate(parts):
                 settled = (days.last, versions) if changed and number == len(parts) - 1 else None
                 fence = replace(fences[_claim(job.table, source)], number=number)

@@ -10,7 +10,8 @@ A stream in conf/sources/<source>.yml:
         repository (files that come with Throughline); by default the source's settings.root, else drops
 
 A CSV row lands as a JSON object of strings under the header's names. A row with another number of fields lands as its own text, so that
-it is set aside later with the bytes it came with; so does a line that is no CSV. A quote that never closes costs its own line only.
+it is set aside later with the bytes it came with; so does a line that is no CSV. A quoted field may hold any number of lines; a quote that
+never closes, or not within MAX_ROW_BYTES, costs its own line only. Text is UTF-8; a file of UTF-16 or UTF-32 is refused.
 """
 
 from __future__ import annotations
@@ -48,8 +49,25 @@ DELIVERY = r"(?P<delivery>[^/]+?)"
 # What a folder's name can say with a ~ for each /; file systems end at 255 bytes
 MAX_PLAIN_PATH = 200
 PLAIN_PATH = r"[A-Za-z0-9-][A-Za-z0-9._/-]*"
-# A quoted field may span lines; one that spans more than this was never closed.
-MAX_LINES_PER_ROW = 200
+# What is held in memory of a row whose quote is still open
+MAX_ROW_BYTES = 16 * 2**20
+# UTF-32 first: the mark of its little endian begins with that of UTF-16
+MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32 (little endian)"),
+    (codecs.BOM_UTF32_BE, "UTF-32 (big endian)"),
+    (codecs.BOM_UTF16_LE, "UTF-16 (little endian)"),
+    (codecs.BOM_UTF16_BE, "UTF-16 (big endian)"),
+)
+# Which of four bytes are zero in text that has no mark, where the first of them or the last is a letter of the Latin script
+ZEROS = {
+    (False, True, True, True): "UTF-32 (little endian)",
+    (True, True, True, False): "UTF-32 (big endian)",
+    (False, True, False, True): "UTF-16 (little endian)",
+    (True, False, True, False): "UTF-16 (big endian)",
+}
+FIRST_BYTES = 4096
+# The rest of a quoted field, and the quote that closes it where there is one
+QUOTED = re.compile(r'[^"]*+(?:""[^"]*+)*+("?)')
 WORKERS = 8
 
 
@@ -201,19 +219,21 @@ def pull_stream(
         contents.add(sha256)
     # Small files wait for the disk most of the time; the attempts of one slice stay in order.
     with ThreadPoolExecutor(max_workers=WORKERS) as workers:
-        for attempts, error in workers.map(lambda todo: _land_slice(stream, todo, landing), slices.values()):
+        for attempts, error in workers.map(lambda todo: _land_slice(stream, todo, landing, say), slices.values()):
             counts.records += sum(one.records for one in attempts)
             counts.landed += len(attempts)
             refused += [error] if error else []
     return counts
 
 
-def _land_slice(stream: Stream, todo: list[tuple[Drop, str, datetime]], landing: Landing) -> tuple[list[Landed], str | None]:
+def _land_slice(
+    stream: Stream, todo: list[tuple[Drop, str, datetime]], landing: Landing, say: Callable[[str], None]
+) -> tuple[list[Landed], str | None]:
     """Land a slice's files in order. Ends at one that cannot be read, with its error: landed after a later one it would replace that."""
     attempts: list[Landed] = []
     for drop, sha256, extracted_at in todo:
         try:
-            attempts.append(land_file(stream, drop, sha256, extracted_at, landing))
+            attempts.append(land_file(stream, drop, sha256, extracted_at, landing, say))
         except UnreadableFileError as error:
             return attempts, str(error)
     return attempts, None
@@ -279,8 +299,8 @@ def _folder_name(relative: str, is_plain: bool = True) -> str:
     return f"{name[:MAX_PLAIN_PATH]}~{hashlib.sha256(os.fsencode(relative)).hexdigest()[:12]}"
 
 
-def land_file(stream: Stream, drop: Drop, sha256: str, extracted_at: datetime, landing: Landing) -> Landed:
-    """Land one file as one attempt. Raises UnreadableFileError, and lands nothing, when the file is damaged."""
+def land_file(stream: Stream, drop: Drop, sha256: str, extracted_at: datetime, landing: Landing, say: Callable[[str], None]) -> Landed:
+    """Land one file as one attempt. Raises UnreadableFileError, and lands nothing, when the file is damaged or its text is not UTF-8."""
     source = stream.source
     origin = {"path": str(drop.path.resolve()), "sha256": sha256, "bytes": drop.path.stat().st_size}
     piece = Slice(source.source, stream.name, source.account, drop.slice_id, drop.day, drop.day, source.api_version, origin)
@@ -290,7 +310,12 @@ def land_file(stream: Stream, drop: Drop, sha256: str, extracted_at: datetime, l
             rows = pq.ParquetFile(drop.path).metadata.num_rows
             return landing.land_whole(piece, drop.path, sha256, rows, extracted_at)
         with _opened(drop.path) as file:
-            records = csv_records(file, stream.delimiter, drop.path) if kind == "csv" else line_records(file, skip_blank=kind == "jsonl")
+            if encoding := wide_encoding(file.read(FIRST_BYTES)):
+                how = " (Excel: 'CSV UTF-8')" if kind == "csv" else ""
+                raise UnreadableFileError(f"{drop.path}: is {encoding}, not UTF-8: save it as UTF-8{how} and deliver it again")
+            file.seek(0)
+            is_csv = kind == "csv"
+            records = csv_records(file, stream.delimiter, drop.path, say) if is_csv else line_records(file, skip_blank=kind == "jsonl")
             return landing.land_records(piece, records, extracted_at)
     except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid) as error:
         raise UnreadableFileError(
@@ -328,72 +353,177 @@ def line_records(lines: Iterable[bytes], skip_blank: bool) -> Iterator[Record]:
             yield Record(number, payload)
 
 
-class _Lines:
-    """Numbered lines of a file with a way back: what was read since mark() can be read again."""
+def wide_encoding(first: bytes) -> str | None:
+    """The name of the encoding with more than one byte for every letter that a text's first bytes are in; None for any other."""
+    for mark, name in MARKS:
+        if first.startswith(mark):
+            return name
+    quarters = [first[i::4] for i in range(4)]
+    shares = [one.count(0) / len(one) if one else 0.5 for one in quarters]
+    # a few letters of another script may stand between, and a run of zeros is what a crash leaves in a log
+    is_clear = all(share < 0.25 or share > 0.75 for share in shares)
+    return ZEROS.get(tuple(share > 0.75 for share in shares)) if is_clear else None  # type: ignore[arg-type]
 
-    def __init__(self, lines: Iterable[bytes]) -> None:
+
+class _Rows:
+    """The lines of a CSV file, each with the lines after it that its open quote takes in.
+
+    A line end within quotes leads to the same end of the row whichever line the quote was opened in, so each line is looked through once as
+    the continuation of a row, however many rows turn out to be none.
+    """
+
+    def __init__(self, lines: Iterable[bytes], delimiter: str) -> None:
         self._source = iter(lines)
+        self._delimiter = delimiter
+        self._plain = re.compile(rf"[^{re.escape(delimiter)}\r\n]*+")
+        # lines that were looked through as the continuation of a row, the fields that end in each, and the sums of both
         self._ahead: deque[bytes] = deque()
-        self.taken: list[bytes] = []
+        self._ends: deque[int] = deque()
+        self._bytes = self._fields = 0
+        # whether the row that they continue goes on, ends in the last of them, or is none
+        self._is_open = self._is_row = False
         self.number = 0
+
+    def next_line(self) -> bytes | None:
+        """The next line, which begins a row; None at the end of the file."""
+        if self._ahead:
+            line: bytes | None = self._ahead.popleft()
+            self._bytes -= len(cast(bytes, line))
+            self._fields -= self._ends.popleft()
+        else:
+            line = next(self._source, None)
+        if line is not None:
+            self.number += 1
+        return line
+
+    def whole_row(self, line: bytes, width: int | None) -> bytes | None:
+        """The row of `width` fields (None: any number) that begins with the line just read and takes in the lines after it.
+
+        Returns None when the lines make no such row; then only the one line is taken. Raises OverflowError for more than MAX_ROW_BYTES.
+        """
+        fields, is_open, _ = self._scanned(line, is_open=False)
+        if not is_open:
+            return None
+        if not self._ahead:
+            self._is_open = True
+        while self._is_open:
+            if len(line) + self._bytes > MAX_ROW_BYTES:
+                raise OverflowError
+            self._look_further()
+        if not self._is_row or (width is not None and fields + self._fields != width):
+            return None
+        row = line + b"".join(self._ahead)
+        self.number += len(self._ahead)
+        self._ahead.clear()
+        self._ends.clear()
+        self._bytes = self._fields = 0
+        return row
+
+    def _look_further(self) -> None:
+        """Look through one more line as the continuation of an open row."""
+        line = next(self._source, None)
+        if line is None:
+            self._is_open = self._is_row = False
+            return
+        fields, self._is_open, self._is_row = self._scanned(line, is_open=True)
+        self._ahead.append(line)
+        self._ends.append(fields)
+        self._bytes += len(line)
+        self._fields += fields
+
+    def _scanned(self, line: bytes, is_open: bool) -> tuple[int, bool, bool]:
+        """How many fields end in the line, whether it ends within quotes, and whether it ends a row, by RFC 4180; is_open: whether it
+        begins within quotes."""
+        if is_open and b'"' not in line:
+            return 0, True, False
+        text, place, ended = _decoded(line), 0, 0
+        while True:
+            if is_open or text.startswith('"', place):
+                match = cast(re.Match[str], QUOTED.match(text, place if is_open else place + 1))
+                if not match[1]:
+                    return ended, True, False
+                is_open, place = False, match.end()
+            else:
+                place = cast(re.Match[str], self._plain.match(text, place)).end()
+            ended += 1
+            if not text.startswith(self._delimiter, place):
+                return ended, False, not text[place:].strip("\r\n")
+            place += 1
+
+
+class _Given:
+    """What was put into a queue; it may be added to after its end was read."""
+
+    def __init__(self, queue: deque[str]) -> None:
+        self._queue = queue
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        if len(self.taken) >= MAX_LINES_PER_ROW:
+        if not self._queue:
             raise StopIteration
-        line = self._ahead.popleft() if self._ahead else next(self._source)
-        self.taken.append(line)
-        self.number += 1
-        return line.decode("utf-8", "surrogateescape")
-
-    def mark(self) -> None:
-        self.taken = []
-
-    def keep_first(self) -> None:
-        """Give back all lines since mark() but the first."""
-        rest = self.taken[1:]
-        self._ahead.extendleft(reversed(rest))
-        self.number -= len(rest)
+        return self._queue.popleft()
 
 
-def csv_records(lines: Iterable[bytes], delimiter: str, path: Path) -> Iterator[Record]:
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8", "surrogateescape")
+
+
+def csv_records(lines: Iterable[bytes], delimiter: str, path: Path, say: Callable[[str], None] = print) -> Iterator[Record]:
     """One record per CSV row: a JSON object of strings, or the line's own bytes when it is no row with the header's fields.
 
-    `row` is the line of the file that the row begins on; the header is line 1.
+    `row` is the line of the file that the row begins on; the header is line 1. Time grows with the file, whatever its quotes; memory is
+    bounded by MAX_ROW_BYTES beside one line, and the first row that goes beyond is said.
     """
     csv.field_size_limit(2**31 - 1)
-    numbered = _Lines(_without_mark(lines))
-    reader = csv.reader(numbered, delimiter=delimiter, strict=True)
-    try:
-        header = next(reader, None)
-    except csv.Error as error:
-        raise UnreadableFileError(f"{path}: line 1: no header of a CSV file ({error}); deliver the file with a clean header") from error
-    if header is None:
+    rows = _Rows(_without_mark(lines), delimiter)
+
+    given: deque[str] = deque()
+    # a reader for each row would take longer than reading it
+    reader = csv.reader(_Given(given), delimiter=delimiter, strict=True)
+
+    def fields_of(text: bytes) -> list[str]:
+        given.append(_decoded(text))
+        return next(reader)
+
+    line = rows.next_line()
+    if line is None:
         return
+    try:
+        try:
+            header = fields_of(line)
+        except csv.Error:
+            header = fields_of(rows.whole_row(line, None) or line)
+    except (csv.Error, OverflowError) as error:
+        raise UnreadableFileError(f"{path}: line 1: no header of a CSV file ({error}); deliver the file with a clean header") from error
     names = [name.strip() for name in header]
     if len(set(names)) < len(names) or "" in names:
         raise UnreadableFileError(
             f"{path}: line 1: the header names {names} hold a repeated or empty name; deliver the file with a clean header"
         )
-    for _ in itertools.count():
-        numbered.mark()
-        first = numbered.number + 1
+    is_said = False
+    while (line := rows.next_line()) is not None:
+        first, row, fields = rows.number, line, None
         try:
-            fields = next(reader, None)
-        except csv.Error:  # a quote that never closes or is followed by text, a carriage return within a line
-            fields = []
-        if fields is None:
-            return
-        if fields == [] and not numbered.taken[0].strip():
+            fields = fields_of(line)
+        except csv.Error:  # a quote that is open at the line's end or followed by text, a carriage return within a line
+            try:
+                row = rows.whole_row(line, len(names)) or line
+                fields = fields_of(row) if row is not line else None
+            except OverflowError:
+                if not is_said:
+                    say(
+                        f"{path}: line {first}: a quote that does not close within {MAX_ROW_BYTES // 2**20} MB; its line is kept as it is, "
+                        "and the next one is read as a row, here and wherever else that is so"
+                    )
+                is_said = True
+        if not fields and not line.strip():
             continue
-        if len(fields) == len(names):
-            yield Record(first, _as_object(names, fields) or b"".join(numbered.taken).rstrip(b"\r\n"))
-            continue
-        yield Record(first, numbered.taken[0].rstrip(b"\r\n"))
-        numbered.keep_first()
-        reader = csv.reader(numbered, delimiter=delimiter, strict=True)
+        if fields is not None and len(fields) == len(names):
+            yield Record(first, _as_object(names, fields) or row.rstrip(b"\r\n"))
+        else:
+            yield Record(first, line.rstrip(b"\r\n"))
 
 
 def _as_object(names: list[str], fields: list[str]) -> bytes | None:

@@ -7,6 +7,7 @@ difference of two exact shares, so that a full refund in any number of parts net
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,11 @@ CREDIT_UNITS = 10**10
 DAY_SECONDS = 86_400
 
 
+def longest_look_back(rules: Mapping[str, Any]) -> int:
+    """How many days after a touch, begun ones counted, a conversion may still credit it."""
+    return max((math.ceil(days) for days in rules["look_back_days"].values()), default=0)
+
+
 def paths(conversions: DataFrame, touchpoints: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     """Conversions × their person's touches (one row without touch where there is none), each pair with the filter it fails in `_failed`.
 
@@ -35,13 +41,16 @@ def paths(conversions: DataFrame, touchpoints: DataFrame, rules: Mapping[str, An
     )
     base = conversions.select("conversion_id", "person_id", "converted_at", "quantity", "reporting_amount", "is_bot")
     pairs = base.join(human, on="person_id", how="left")
-    window = F.create_map(*(F.lit(x) for pair in rules["look_back_days"].items() for x in pair))
+    window = F.create_map(*(F.lit(x) for name, days in rules["look_back_days"].items() for x in (name, float(days))))
     age = (F.unix_micros("converted_at") - F.unix_micros("touched_at")) / F.lit(1_000_000)
     excluded = F.col("channel").isin(*rules["excluded_channels"]) if rules["excluded_channels"] else F.lit(False)
     failed = (
         F.when(F.col("touchpoint_id").isNull(), "no_touch")
         .when(age < 0, "after_conversion")
-        .when(age >= F.coalesce(F.try_element_at(window, F.col("interaction")), F.lit(30)) * DAY_SECONDS, "no_touch_in_window")
+        .when(
+            age >= F.coalesce(F.try_element_at(window, F.col("interaction")), F.lit(longest_look_back(rules))) * DAY_SECONDS,
+            "no_touch_in_window",
+        )
         .when(excluded, "excluded_channel")
         .when(~F.col("has_consent"), "no_consent")
     )
@@ -279,8 +288,7 @@ JOB = Job(
         "touchpoints": "journeys.touchpoints@all",
     },
     transform=credit_channels,
-    # a touch may earn of conversions up to the longest look-back later
-    reach_days=30,
+    reach_days=longest_look_back,
     restates={"all_conversions": "conversion_id"},
     rules="attribution",
 )

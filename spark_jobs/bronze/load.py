@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame, functions as F
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, functions as F, types as T
 
 from conf.settings import platform, source as declared_source
 from conf.tables import Field, Table, Write
+from spark_jobs.bronze.parquet_rows import LARGEST_PLAIN, SCHEMA as ROWS, is_for_spark, is_plain_json, read_rows, refusal
 from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import BRONZE, bronze_name
@@ -37,6 +39,14 @@ ENVELOPE = (
 )
 TYPES = dict(part.split(" ") for part in BRONZE.split(", "))
 COLUMNS = tuple(TYPES)
+# How a Parquet row is written as JSON
+JSON = {
+    "ignoreNullFields": "false",
+    "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+    "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+}
+# More files than these are read one after another by a task
+MOST_TASKS = 32
 # What a manifest must say for its files to be found and ordered
 NEEDED = ("account", "slice_id", "attempt", "format", "extracted_at", "files")
 # What a manifest says of all rows of its files
@@ -52,12 +62,14 @@ def bronze_table(source: str, stream: str) -> Table:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What one stream's load did: records its manifests promised, records appended, files it had already."""
+    """What one stream's load did: records its manifests promised, records appended, files it had already, sentences about files that
+    cannot be read."""
 
     table: str
     promised: int
     appended: int
     known_files: int
+    refused: tuple[str, ...] = ()
 
 
 def manifests(source: str, stream: str) -> list[dict[str, Any]]:
@@ -113,6 +125,23 @@ def wanted(name: str, found: list[dict[str, Any]], known: Mapping[str, int]) -> 
     return [(m, f) for m, f in fresh if m not in left_out]
 
 
+def without_refused(
+    name: str, found: list[dict[str, Any]], fresh: list[tuple[dict[str, Any], dict[str, Any]]]
+) -> tuple[list[tuple[dict[str, Any], dict[str, Any]]], tuple[str, ...]]:
+    """The landed files (manifest, file) of which records can be made, and what is said of each other that no later attempt replaced."""
+    newest = {(m["account"], m["slice_id"]): m["attempt"] for m in found}
+    readable, said = [], []
+    for m, file in fresh:
+        what = refusal(file["path"]) if m["format"] == "parquet" and file["records"] else None
+        if what is None:
+            readable.append((m, file))
+        elif m["attempt"] == newest[m["account"], m["slice_id"]]:
+            said.append(f"{what}, dropped as {(m.get('origin') or {}).get('path')}")
+        else:
+            print(f"{name}: {what}; left out, because attempt {newest[m['account'], m['slice_id']]} replaced it", flush=True)
+    return readable, tuple(said)
+
+
 def files_in(lake: Lake, name: str) -> dict[str, int]:
     """The landing files that a bronze table holds, with their numbers of records; read without Spark."""
     found = open_table(lake.root, name)
@@ -139,33 +168,60 @@ def read_jsonl(lake: Lake, files: list[str]) -> DataFrame:
     return enveloped(rows.withColumn("_file", path_read()))
 
 
-def read_parquet(lake: Lake, drops: list[tuple[dict[str, Any], dict[str, Any]]]) -> DataFrame:
+def read_parquet(lake: Lake, drops: list[tuple[dict[str, Any], dict[str, Any]]], for_spark: bool) -> DataFrame:
     """Parquet drops (manifest, file) of one schema: each row as JSON, numbered by its place in the file; a string column `payload`
-    is the record as received."""
-    rows = lake.spark.read.parquet(*(file["path"] for _, file in drops))
-    has_payload = dict(rows.dtypes).get("payload") == "string"
-    payload = (
-        F.col("payload")
-        if has_payload
-        else F.to_json(
-            F.struct(*rows.columns),
-            {
-                "ignoreNullFields": "false",
-                "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
-                "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
-            },
-        )
+    is the record as received. for_spark: whether Spark's reader knows their types, compression and encodings."""
+    paths = [file["path"] for _, file in drops]
+    found = rows_by_spark(lake, paths) if for_spark else None
+    named = (rows_by_arrow(lake, paths) if found is None else found).select(
+        "_file", "_row", F.lit(1).alias("_page"), "payload", F.lit(None).cast("binary").alias("payload_bytes")
     )
-    named = rows.select(
-        path_read().alias("_file"),
-        (F.col("_metadata.row_index") + 1).alias("_row"),
-        F.lit(1).alias("_page"),
-        payload.alias("payload"),
-        F.lit(None).cast("binary").alias("payload_bytes"),
-    ).withColumn("_sha256", F.sha2("payload", 256))
     # one scan of all drops with what their manifests say beside it: a plan for each would be compiled for each
     facts = facts_of(lake, [(file["path"], m) for m, file in drops])
-    return named.join(F.broadcast(facts), on="_file", how="left").select(*COLUMNS)
+    return named.withColumn("_sha256", F.sha2("payload", 256)).join(F.broadcast(facts), on="_file", how="left").select(*COLUMNS)
+
+
+def rows_by_spark(lake: Lake, paths: list[str]) -> DataFrame | None:
+    """`_file`, `_row` and `payload` of Parquet files of one schema; None where Spark refuses it or writes its values in another form."""
+    try:
+        rows = lake.spark.read.parquet(*paths)
+        if not all(is_plain_json(field.dataType) for field in rows.schema.fields):
+            return None
+        payload = F.col("payload") if dict(rows.dtypes).get("payload") == "string" else row_json(rows)
+        named = rows.select(path_read().alias("_file"), (F.col("_metadata.row_index") + 1).alias("_row"), payload.alias("payload"))
+        # over Spark Connect a plan is analysed when it is asked for its schema
+        return named if named.schema else None
+    except PySparkException:
+        return None
+
+
+def rows_by_arrow(lake: Lake, paths: list[str]) -> DataFrame:
+    """`_file`, `_row` and `payload` of Parquet files of any schemas."""
+    files = lake.spark.createDataFrame([(path,) for path in paths], "path STRING")
+    return files.repartition(min(len(paths), MOST_TASKS)).mapInArrow(read_rows, ROWS)
+
+
+def row_json(rows: DataFrame) -> Column:
+    """A row as a JSON object of its columns, in their order."""
+    values = [
+        plain_number(F.col(quoted)).alias(field.name) if isinstance(field.dataType, T.DoubleType | T.FloatType) else F.col(quoted)
+        for field in rows.schema.fields
+        for quoted in [f"`{field.name.replace('`', '``')}`"]
+    ]
+    return F.to_json(F.struct(*values), JSON)
+
+
+def plain_number(number: Column) -> Column:
+    """A DOUBLE or FLOAT as a VARIANT whose JSON has no exponent from 0.00001 to below 10^16, and no point where it is whole."""
+    wide = number.cast("double")
+    size = F.abs(wide)
+    return (
+        F.when((size < LARGEST_PLAIN) & (F.rint(wide) == wide), wide.cast("bigint").cast("variant"))
+        # Spark gives numbers of these sizes an exponent; of their 17 digits at most 10 and 23 stand behind the point
+        .when((size >= 1e7) & (size < LARGEST_PLAIN), wide.cast("decimal(27,10)").cast("variant"))
+        .when((size >= 1e-5) & (size < 1e-3), number.cast("string").cast("decimal(38,23)").cast("variant"))
+        .otherwise(number.cast("variant"))
+    )
 
 
 def facts_of(lake: Lake, files: list[tuple[str, dict[str, Any]]]) -> DataFrame:
@@ -187,28 +243,30 @@ def read_fresh(lake: Lake, fresh: list[tuple[dict[str, Any], dict[str, Any]]], e
     """The records of landed files (manifest, file) and the attempts without any, in bronze's columns."""
     jsonl = [file["path"] for m, file in fresh if m["format"] == "jsonl"]
     frames = [read_jsonl(lake, jsonl)] if jsonl else []
-    by_schema: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    by_schema: dict[tuple[bool, str], list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     for m, file in fresh:
         if m["format"] == "parquet":
             footer = pq.read_metadata(file["path"])
             # a file without rows may have no columns either, and such a one Spark cannot read
             if file["records"] or footer.num_rows:
-                by_schema.setdefault(str(footer.schema.to_arrow_schema().remove_metadata()), []).append((m, file))
-    frames += [read_parquet(lake, drops) for _, drops in sorted(by_schema.items())]
+                # its first line tells two objects apart, not two schemas
+                schema = str(footer.schema).partition("\n")[2]
+                by_schema.setdefault((is_for_spark(footer), schema), []).append((m, file))
+    frames += [read_parquet(lake, drops, for_spark) for (for_spark, _), drops in sorted(by_schema.items())]
     frames += [read_empty(lake, empty)] if empty else []
     return reduce(DataFrame.unionByName, frames)
 
 
 def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
-    """Append what was landed and is not yet in bronze. Raises GateError when a file does not hold what its manifest says."""
+    """Append what was landed, can be read and is not yet in bronze. Raises GateError when a file does not hold what its manifest says."""
     contract = bronze_table(source, stream)
     found = manifests(source, stream)
     known = files_in(lake, contract.name) if found else {}
-    fresh = wanted(contract.name, found, known)
+    fresh, refused = without_refused(contract.name, found, wanted(contract.name, found, known))
     promised = sum(f["records"] for _, f in fresh)
     empty = [m for m in found if m["path"] not in known and not any(f["records"] for f in m["files"])]
     if not fresh and not empty:
-        return Loaded(contract.name, 0, 0, len(known))
+        return Loaded(contract.name, 0, 0, len(known), refused)
     lake.create(contract)
     if declared_source(source).kind == "event_log" and all(m["format"] == "jsonl" for m in found):
         if fresh:
@@ -222,11 +280,13 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
         _refuse_cut_files(contract.name, fresh, read, "the file's records before the cut are in the table")
         return Loaded(contract.name, promised, promised, len(known))
     rows = read_fresh(lake, fresh, empty)
-    # counts need no column: of Parquet only the footers are read, of JSON lines only the ends of lines are looked for
-    counted = {r["_file"]: r["count"] for r in rows.groupBy("_file").count().collect()}
+    counted = {f["path"]: pq.read_metadata(f["path"]).num_rows for m, f in fresh if m["format"] == "parquet"}
+    if lines := [f["path"] for m, f in fresh if m["format"] == "jsonl"]:
+        # counts need no column: of JSON lines only the ends of lines are looked for
+        counted |= {r["_file"]: r["count"] for r in read_jsonl(lake, lines).groupBy("_file").count().collect()}
     _refuse_cut_files(contract.name, fresh, counted, "nothing was loaded")
     lake.append(rows, contract, promised + len(empty), fence)
-    return Loaded(contract.name, promised, promised, len(known))
+    return Loaded(contract.name, promised, promised, len(known), refused)
 
 
 def _refuse_cut_files(name: str, fresh: list[tuple[dict[str, Any], dict[str, Any]]], counted: Mapping[str, int], what: str) -> None:
@@ -267,12 +327,14 @@ def _stream_events(lake: Lake, contract: Table, named: list[str], fence: Fence) 
 
 
 def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:
-    """Every stream of a source into bronze; one line of facts per stream."""
+    """Every stream of a source into bronze; one line of facts per stream. Raises GateError naming every file that cannot be read, when all
+    others are loaded."""
     declared = declared_source(source)
     names = {stream: f"bronze.{source}__{stream}" for stream in declared.streams}
     claims = Claims(lake, holder)
     fences = claims.acquire(list(names.values()))
     outcomes: list[dict[str, Any]] = []
+    refused: list[str] = []
     recorder = Recorder(lake, uuid.uuid4().hex)
 
     def load(stream: str) -> None:
@@ -282,6 +344,7 @@ def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:
         seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
         print(f"{seconds:6.1f} s  {name:<42} {loaded.appended:,} records, {loaded.known_files} files known before", flush=True)
         recorder.add_load(run_id, name, source, loaded.promised, loaded.appended, started, lake.version(name))
+        refused.extend(f"{name}: {one}" for one in loaded.refused)
         outcomes.append({"table": name, "rows_in": loaded.promised, "rows_out": loaded.appended, "wrote": lake.version(name) > before})
 
     try:
@@ -289,4 +352,6 @@ def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:
     finally:
         recorder.flush()
         claims.release()
+    if refused:
+        raise GateError("\n".join(["All other landed files are loaded, these are not:", *sorted(refused)]))
     return outcomes

@@ -1,7 +1,8 @@
 """GA4's default channel groups as Spark columns, driven by conf/rules/channels.yml.
 
 The rules see these columns, all lower case: traffic_source, traffic_medium, traffic_campaign, source_kind, traffic_origin.
-Where no manual tag is given they come from the click id, else from the referrer (an own page is none), else they are (direct). Where one
+Where no manual tag is given they come from the click id, else from the referrer (a page of one's own and a payment provider are none),
+else they are (direct). Where one
 of source and medium is given and agrees with the click id, the click id says the other one (its traffic_origin is click_id, as what was
 inferred decides); where it contradicts, or none is there, the other one is (not set).
 Source of the rules' order: GA4's "Default channel group" help page, manual traffic.
@@ -20,6 +21,14 @@ from pyspark.sql import Column, DataFrame, functions as F
 from conf.settings import SettingsError
 from spark_jobs.functions.plans import materialised
 
+# the keys of conf/rules/channels.yml; spark_jobs/functions/scrubbing.py reads the last three
+KEYS = (
+    *("patterns", "channels", "unassigned", "event_types", "networks", "click_ids", "mediums", "kinds", "own_hosts", "payment_providers"),
+    *("scrubbed", "scrubbed_not", "scrubbed_values_kept"),
+)
+# whose hosts, with everything below them, bring nobody
+NO_REFERRERS = ("own_hosts", "payment_providers")
+HOST = re.compile(r"[^\sA-Z/:?#@.]+(\.[^\sA-Z/:?#@.]+)+")
 KINDS = ("none", "ai", "email", "search", "social", "video", "shopping")
 DEEPEST = 5
 # what tags carry at their ends when somebody pasted them: line ends, tabs, spaces that do not break, byte order marks
@@ -70,32 +79,55 @@ def _kind_of_path(address: Column, kinds: Mapping[str, Any]) -> Column:
 def kind_of(name: Column, address: Column, kinds: Mapping[str, Any]) -> Column:
     """ai, email, search, social, video or shopping, else null.
 
-    name: a host, or a utm_source. address: host and path, or the same utm_source. The longest listed host/path or host suffix decides,
-    then brands under any country's domain, then patterns.
+    name: a host, or a utm_source. address: host and path, or the same utm_source. The more specific rule decides: the longest listed
+    host/path, the listed host itself, the host's first label (mail.), the longest listed domain above it; then brands under any country's
+    domain, then patterns.
     """
     is_host = name.contains(".")
 
     def listed(values: list[Column], entries: str) -> Column:
-        """The kind of the first value that is listed; one map literal, because a chain of IN lists would stand there once per use."""
+        """The kind of each value, null where it is not listed; one map literal, because a chain of IN lists would stand there once per use."""
         members = {str(h): kind for kind in reversed(KINDS) for h in kinds[kind].get(entries, ()) if "/" not in str(h)}
         kind_by_name = F.from_json(F.lit(json.dumps(members)), "MAP<STRING, STRING>")
-        found = F.transform(F.array(*values), lambda value: F.try_element_at(kind_by_name, value))
-        return F.get(F.filter(found, lambda kind: kind.isNotNull()), F.lit(0))
+        return F.transform(F.array(*values), lambda value: F.try_element_at(kind_by_name, value))
+
+    def first_of(tests: Mapping[str, list[str]]) -> Column:
+        """The first kind that one of its patterns names."""
+        found = F.when(F.lit(False), None)
+        for kind, patterns in tests.items():
+            for pattern in patterns:
+                found = found.when(name.rlike(pattern), kind)
+        return found
 
     tails = [F.substring_index(name, ".", -labels) for labels in range(DEEPEST, 1, -1)]
-    guesses = F.when(F.lit(False), None)
-    for kind in KINDS:
-        brands, patterns = kinds[kind].get("brands", ()), kinds[kind].get("patterns", ())
-        tests = [rf"(^|\.)({'|'.join(brands)})\.((com?|org|net)\.)?[a-z]{{2,3}}$"] if brands else []
-        for test in [*tests, *patterns]:
-            guesses = guesses.when(name.rlike(test), kind)
-    by_host = F.coalesce(_kind_of_path(address, kinds), listed(tails, "hosts"), guesses)
-    found = F.when(is_host, by_host).otherwise(listed([name], "names"))
+    known = listed([name, *tails], "hosts")
+    labels = {kind: kinds[kind].get("labels", ()) for kind in KINDS}
+    first_label = first_of({kind: [rf"^({'|'.join(words)})\."] for kind, words in labels.items() if words})
+    brands = {kind: kinds[kind].get("brands", ()) for kind in KINDS}
+    anywhere = {kind: [rf"(^|\.)({'|'.join(names)})\.((com?|org|net)\.)?[a-z]{{2,3}}$"] if names else [] for kind, names in brands.items()}
+    guesses = first_of({kind: [*anywhere[kind], *kinds[kind].get("patterns", ())] for kind in KINDS})
+    longest = F.get(F.filter(known, lambda kind: kind.isNotNull()), F.lit(0))
+    by_host = F.coalesce(_kind_of_path(address, kinds), F.get(known, F.lit(0)), first_label, longest, guesses)
+    found = F.when(is_host, by_host).otherwise(F.get(listed([name], "names"), F.lit(0)))
     return F.nullif(F.when(name.isNotNull(), found), F.lit("none"))
 
 
+def is_no_referrer(host: Column, rules: Mapping[str, Any]) -> Column:
+    """Whether the host is, or lies below, a declared own one or a payment provider's."""
+    hosts = [re.escape(str(h).removeprefix("www.")) for key in NO_REFERRERS for h in rules.get(key) or ()]
+    return host.rlike(rf"(^|\.)({'|'.join(hosts)})$") if hosts else F.lit(False)
+
+
 def check_channels(rules: Mapping[str, Any]) -> None:
-    """Raises SettingsError naming the rule that has no number, channel or condition, whose number another one has, or whose pattern is unknown."""
+    """Raises SettingsError naming the key that is unknown or no list of hosts, and the rule that has no number, channel or condition, whose
+    number another one has, or whose pattern is unknown."""
+    if unknown := sorted(set(map(str, rules)) - set(KEYS)):
+        raise SettingsError(f"conf/rules/channels.yml: unknown keys {unknown}; allowed are {sorted(KEYS)}")
+    for key in NO_REFERRERS:
+        hosts = rules.get(key) or ()
+        is_list = isinstance(hosts, list | tuple)
+        if wrong := [h for h in hosts if not isinstance(h, str) or not HOST.fullmatch(h)] if is_list else hosts:
+            raise SettingsError(f"conf/rules/channels.yml: {key} has {wrong!r}; give hosts in lower case, as [blog.example, pay.example]")
     numbers: set[int] = set()
     for place, rule in enumerate(rules["channels"], start=1):
         where = f"conf/rules/channels.yml: rule {rule.get('number', f'at place {place}')}"
@@ -158,7 +190,7 @@ def with_traffic(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     host = F.substring_index(referrer, "/", 1)
     is_own = F.coalesce(
         (host == own) | F.endswith(host, F.concat(F.lit("."), own)) | F.endswith(own, F.concat(F.lit("."), host)), F.lit(False)
-    )
+    ) | F.coalesce(is_no_referrer(host, rules), F.lit(False))
     click = F.lower("click_id_type")
     rows = events.withColumns(
         {
@@ -248,20 +280,3 @@ def with_channel(keyed: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     rows = rows.withColumn("channel_rule", F.coalesce(before, F.col("_judged_rule")))
     rows = rows.withColumn("channel", F.coalesce(given, network, of_type, F.col("_judged_channel")))
     return rows.drop("_traffic", "_judged_channel", "_judged_rule")
-
-
-def scrubbed_url(url: Column, rules: Mapping[str, Any]) -> Column:
-    """The URL without the values of query parameters that name a person (names compared without case; fragments too)."""
-    names = "|".join(map(re.escape, rules["scrubbed"]))
-    without = F.regexp_replace(url, rf"(?i)(?<=[?&#])({names})=[^&#]*&?", "")
-    has_parameters = url.contains("=") | url.contains("?") | url.contains("&")
-    return F.when(has_parameters, F.regexp_replace(without, r"[?&]+($|#)", "$1")).otherwise(url)
-
-
-def scrubbed_json(text: Column, rules: Mapping[str, Any]) -> Column:
-    """The JSON text with the string and number values of declared personal fields emptied, at any depth, and its URLs' parameters too."""
-    names = "|".join(map(re.escape, rules["scrubbed"]))
-    in_urls = F.regexp_replace(text, rf'(?i)(?<=[?&])({names})=[^&#"\s]*&?', "")
-    text = F.when(text.contains("="), in_urls).otherwise(text)
-    # possessive: Java tries a group again by recursion, and a value of some thousand characters would end the process
-    return F.regexp_replace(text, rf'(?i)"({names})"\s*:\s*("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?[0-9.eE+]+)', '"$1":null')

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame, Window as W, functions as F
 
+from spark_jobs.functions.fates import CONTRADICTION
+from spark_jobs.functions.hashing import canonical_json, content_hash
+
 EARLIEST = "2000-01-01 00:00:00"
+JSON = "attributes"
 
 
 def corrected_at(received_at: Column, sent_at: Column, original_at: Column) -> Column:
@@ -25,21 +29,32 @@ def versions_of(mapped: DataFrame, key: list[str], attributes: list[str]) -> Dat
     mapped: one row per delivered object, with the key, `valid_from` (the vendor's updated_at, may be null), the attributes,
         `_extracted_at`, `_attempt`, `_source_file`, `_source_row` and `_reason`.
     Returns the same rows. Deliveries that say the same as the one before take that one's valid_from, so they are duplicates of it by
-    key; of several deliveries with one valid_from the last delivered speaks. Rows with a _reason take part in nothing.
+    key; of several deliveries with one valid_from the last delivered speaks, and a row of that very delivery that says something else gets
+    the _reason that they contradict each other. Rows with a _reason take part in nothing.
     """
     rows = mapped.withColumn("valid_from", F.coalesce("valid_from", "_extracted_at"))
-    rows = rows.withColumn("_counts", F.col("_reason").isNull() & F.col("valid_from").isNotNull()).withColumn(
-        "_said", F.xxhash64(*attributes)
-    )
+    types = dict(mapped.dtypes)
+    # `attributes` is JSON: its members in another order say the same
+    said = {name: (canonical_json(F.col(name)) if name == JSON else F.col(name), types[name]) for name in attributes}
+    rows = rows.withColumn("_counts", F.col("_reason").isNull() & F.col("valid_from").isNotNull())
+    rows = rows.withColumn("_said", content_hash(said))
     group = [*key, "_counts"]
     delivered = [F.col(c) for c in ("_extracted_at", "_attempt", "_source_file", "_source_row")]
     same_instant = W.partitionBy(*group, "valid_from").orderBy(*delivered).rowsBetween(W.unboundedPreceding, W.unboundedFollowing)
     in_order = W.partitionBy(*group).orderBy("valid_from", *delivered)
-    rows = rows.withColumn("_speaks", F.last("_said").over(same_instant))
+    delivery = [c for c in ("_slice_id", "_attempt") if c in mapped.columns]
+    rows = rows.withColumn("_speaker", F.last(F.struct("_said", *delivery)).over(same_instant)).withColumn(
+        "_speaks", F.col("_speaker._said")
+    )
+    is_same = F.lit(len(delivery) == 2)
+    for column in delivery:
+        is_same = is_same & F.col(column).eqNullSafe(F.col("_speaker")[column])
+    contradicts = F.col("_counts") & is_same & (F.col("_said") != F.col("_speaks"))
+    rows = rows.withColumn("_reason", F.coalesce("_reason", F.when(contradicts, CONTRADICTION)))
     rows = rows.withColumn("_begins", F.lag("_speaks").over(in_order).isNull() | (F.lag("_speaks").over(in_order) != F.col("_speaks")))
     rows = rows.withColumn("_run", F.sum(F.col("_begins").cast("int")).over(in_order))
     run_start = F.min("valid_from").over(W.partitionBy(*group, "_run"))
     rows = rows.withColumn("valid_from", F.when(F.col("_counts"), run_start).otherwise(F.col("valid_from")))
     later = W.partitionBy(*group).orderBy(F.unix_micros("valid_from")).rangeBetween(1, W.unboundedFollowing)
     rows = rows.withColumn("valid_to", F.when(F.col("_counts"), F.min("valid_from").over(later)))
-    return rows.drop("_counts", "_said", "_speaks", "_begins", "_run")
+    return rows.drop("_counts", "_said", "_speaker", "_speaks", "_begins", "_run")

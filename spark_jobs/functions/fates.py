@@ -6,6 +6,9 @@ from pyspark.sql import Column, functions as F
 
 from conf.tables import Table
 
+# why a row is set aside whose delivery has another one of its key that says something else
+CONTRADICTION = "contradicts_its_delivery"
+
 
 def first_failing(contract: Table) -> Column:
     """The id of the first quarantine check that a row fails, else NULL."""

@@ -26,7 +26,7 @@ def daily_results(credits: DataFrame, ad_spend: DataFrame, rules: Mapping[str, A
     earned = earned.groupBy("day", "model", *keys).agg(F.sum("credit").alias("conversions"), F.sum("credit_amount").alias("revenue"))
     spent = ad_spend.withColumns({"day": F.col("spend_date"), "channel": F.coalesce("channel", F.lit("Unassigned"))})
     spent = spent.groupBy("day", *keys).agg(
-        F.sum("reporting_amount").alias("spend"), F.sum("impressions").alias("impressions"), F.sum("clicks").alias("clicks")
+        F.round(F.sum("reporting_amount"), 6).alias("spend"), F.sum("impressions").alias("impressions"), F.sum("clicks").alias("clicks")
     )
     names = F.array(*(F.lit(name) for name in rules["models"]))
     spent = spent.withColumn("model", F.explode(names))

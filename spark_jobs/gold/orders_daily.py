@@ -13,7 +13,7 @@ from spark_jobs.job import Job
 
 def money(column: str) -> Column:
     """The sum over orders that were not cancelled."""
-    return F.sum(F.when(F.col("is_kept"), F.col(column))).cast("decimal(18,2)").alias(column)
+    return F.sum(F.when(F.col("is_kept"), F.col(column))).alias(column)
 
 
 def count_orders(orders: DataFrame, platform: Platform) -> DataFrame:

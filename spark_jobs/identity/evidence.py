@@ -1,7 +1,8 @@
 """identity.evidence: what each source says about its identifiers.
 
 A row is either presence (this identifier exists, b is null) or seen_together (these two were on the same event, order or contact).
-Presence is what makes an identifier a person when nothing links it. Placeholders were blocked before they became keys.
+Presence is what makes an identifier a person when nothing links it. Placeholders were blocked before they became keys, and the events of
+known machines say nothing: an identifier that only they carry is nobody.
 First form: rebuilt whole from silver. Rows with the same set of identifiers are counted before they are taken apart, because
 a visitor's events nearly all carry the same set.
 """
@@ -50,9 +51,10 @@ def edge_key() -> Column:
 def collect_evidence(events: DataFrame, orders: DataFrame, contacts: DataFrame) -> DataFrame:
     """One row per source and identifier, and one per source and pair of identifiers.
 
-    events, orders, contacts: all of silver, each with source, identifiers and an instant.
+    events, orders, contacts: all of silver, each with source, identifiers and an instant; events with is_bot too.
     """
-    seen = sightings(events, "event_at").unionByName(sightings(orders, "ordered_at")).unionByName(sightings(contacts, "valid_from"))
+    human = events.where(~F.coalesce("is_bot", F.lit(False)))
+    seen = sightings(human, "event_at").unionByName(sightings(orders, "ordered_at")).unionByName(sightings(contacts, "valid_from"))
     sets = seen.groupBy("source", "identifiers").agg(
         F.min("seen_at").alias("first_seen_at"), F.max("seen_at").alias("last_seen_at"), F.count(F.lit(1)).alias("n")
     )

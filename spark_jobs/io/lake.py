@@ -59,6 +59,11 @@ def quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def _type_name(kind: str) -> str:
+    """One spelling of a Spark SQL type."""
+    return kind.lower().replace(" ", "").replace("integer", "int")
+
+
 def skipped_by(contract: Table) -> list[str]:
     """The columns by which readers leave files out: of these alone a write measures least and greatest, not of the first 32."""
     write = contract.write
@@ -154,7 +159,7 @@ class Lake:
         for c in contract.columns:
             if c.name not in types:
                 selected.append(F.lit(None).cast(c.type).alias(c.name))
-            elif types[c.name].lower().replace(" ", "") == c.type.lower().replace(" ", "").replace("integer", "int"):
+            elif _type_name(types[c.name]) == _type_name(c.type):
                 selected.append(F.col(c.name))
             else:
                 selected.append(F.col(c.name).cast(c.type).alias(c.name))
@@ -200,7 +205,16 @@ class Lake:
 
     def _widen(self, contract: Table) -> None:
         """Columns that the contract got after the table was made."""
-        stored = set(self.spark.read.format("delta").load(self.path(contract.name)).columns)
+        stored = {
+            f.name: _type_name(f.dataType.simpleString())
+            for f in self.spark.read.format("delta").load(self.path(contract.name)).schema.fields
+        }
+        other = [c.name for c in contract.columns if c.name in stored and stored[c.name] != _type_name(c.type)]
+        if other:
+            raise ThroughlineError(
+                f"{self.path(contract.name)} was made with other types of {other} than conf/tables/{contract.name.replace('.', '/')}.yml has now; "
+                "move the lake's folders but bronze and vault away, and build them again from bronze"
+            )
         added = [f"{c.name} {c.type}" for c in contract.columns if c.name not in stored]
         if added:
             self.spark.sql(f"ALTER TABLE {self.sql_name(contract.name)} ADD COLUMNS ({', '.join(added)})")
@@ -230,16 +244,19 @@ class Lake:
     def _merge(self, batch: DataFrame, rows: int, contract: Table, source: str | None, fence: Fence) -> Published:
         """The batch beside the stored rows: of two with one key the better by `dedupe` stays."""
         date, keys = contract.write.date, list(contract.keys)
-        span = batch.agg(F.min(date).alias("first"), F.max(date).alias("last"), F.count(F.lit(1)).alias("rows")) if date else None
-        row = span.first() if span is not None else None
-        if row is not None and row["rows"] == 0:
+        if rows == 0:
             return Published(0, 0, False)
-        days = Range(row["first"], row["last"]) if row is not None else None
+        stored = self.rows(contract, self.bounds(contract, source, None))
+        # a key's stored row may lie on another day than its new one, so keys are looked for everywhere; other columns are read only where one is met
+        few = F.broadcast(batch.select(*keys)) if rows <= FEW_KEYS else batch.select(*keys)
+        met = materialised(stored.select(*keys, *([date] if date and date not in keys else [])).join(few, on=keys, how="left_semi"))
+        days = None
+        if date:
+            spans = [frame.agg(F.min(date).alias("first"), F.max(date).alias("last")) for frame in (batch, met)]
+            span = spans[0].unionByName(spans[1]).agg(F.min("first").alias("first"), F.max("last").alias("last")).first()
+            days = Range(span["first"], span["last"]) if span is not None and span["first"] is not None else None
         stored = self.rows(contract, self.bounds(contract, source, days))
-        if rows <= FEW_KEYS:
-            # nearly all of a table is of other keys: the columns that are compared are read only where one of these is stored
-            met = materialised(stored.select(*keys).join(F.broadcast(batch.select(*keys)), on=keys, how="left_semi"))
-            stored = stored.join(F.broadcast(met), on=keys, how="left_semi")
+        stored = stored.join(F.broadcast(met.select(*keys)) if rows <= FEW_KEYS else met.select(*keys), on=keys, how="left_semi")
         return self._settle(batch, stored, contract, self.bounds(contract, source, days, "t."), fence)
 
     def _repair(

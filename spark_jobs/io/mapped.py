@@ -7,15 +7,16 @@ and its payload to the gate, which sets the row aside.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, functions as F
+from pyspark.sql import Column, DataFrame, functions as F, types as T
 
 from conf.settings import mapping, rules, source as declared_source
 from conf.tables import table
-from spark_jobs.functions.identifiers import identifier_key, normalised, scoped
+from spark_jobs.functions.identifiers import identifier_key, normalised, read_by_library, scoped
+from spark_jobs.functions.text import stripped_sql, whole_number_sql
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.vault import key_pads
 
@@ -29,14 +30,24 @@ NO_OBJECT = (
     "or not startswith(ltrim(payload), '{') or not endswith(rtrim(payload), '}')"
 )
 # A time names its day: without one Spark takes today's. Years beyond these four digits are no years, and neither Python nor pandas has them.
-INSTANT = r"^\\s*[1-9][0-9]{3}-[0-9]{1,2}-[0-9]{1,2}([T ].*)?\\s*$"
+# Its zone is an offset or a place: an abbreviation names several (Java takes BST for Bangladesh, and PST in July for daylight time).
+ZONE = r"([zZ]|((UTC|GMT|UT)?[+-][0-9:]+)|UTC|GMT|UT|\\[?[A-Za-z_]+(/[A-Za-z0-9_+-]+)+\\]?)"
+INSTANT = rf"^\\s*[1-9][0-9]{{3}}-[0-9]{{1,2}}-[0-9]{{1,2}}([T ]\\s*([0-9:.]+\\s*{ZONE}?)?)?\\s*$"
 STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 # A CSV row lands as an object, and a line that is no row of its header's fields as it is: it has too many or few, or a quote out of place.
 MALFORMED = {
     "json": "'malformed_json'",
     "csv": "if(contains(payload, '\"'), 'malformed_csv', 'wrong_number_of_fields')",
 }
-CARRIED = ("_extracted_at", "_slice_id", "_slice_from", "_attempt")
+CARRIED = ("_extracted_at", "_slice_id", "_slice_from", "_attempt", "_sha256")
+# A number that would not survive Spark's way from JSON into text, which is through a double: a fraction, an exponent, or more digits than 17.
+INEXACT = r"[:,\[]\s*+-?(?:[0-9]++[.eE]|[0-9]{18})"
+# Each number that stands outside of a string. Possessive: Java tries a group again by recursion.
+NUMBERS = r'\G((?:[^"0-9-]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+)(-?[0-9][0-9.eE+-]*+)'
+# What a number is marked with while it is read as a string, of Unicode's private use
+MARK = "\ue000"
+TEXTS = ("string", "boolean", "binary")
+DATED = ("date", "timestamp")
 
 
 def bronze_name(source: str, stream: str) -> str:
@@ -71,17 +82,63 @@ def parsed(records: DataFrame, shape: Mapping[str, Any]) -> DataFrame:
         broken, malformed = F.expr(NO_OBJECT), F.expr(MALFORMED[shape["format"]])
         whole = records.withColumn("_reason", unreadable.when(broken, malformed))
         options = {**STRICT, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_corrupt"}
-        body = F.from_json("payload", f"{shape['schema']}, _corrupt STRING", options)
-        whole = whole.withColumn("_body", body)
+        whole = whole.withColumn("_body", F.from_json("payload", f"{shape['schema']}, _corrupt STRING", options))
+        fields = [field for field in whole.select("_body.*").schema.fields if field.name != "_corrupt"]
+        if shape["format"] == "json":
+            whole = with_exact_numbers(whole, fields, options)
         mistyped = F.when(F.col("_body._corrupt").isNotNull(), malformed)
         whole = whole.withColumn("_reason", F.coalesce("_reason", mistyped))
-        known = [name for name in whole.select("_body.*").columns if name != "_corrupt"]
-        others = F.array_except(F.json_object_keys("payload"), F.array(*map(F.lit, known)))
-        return whole.select(*records.columns, "_reason", others.alias("_unmapped"), "_body.*").drop("_corrupt")
+        others = F.array_except(F.json_object_keys("payload"), F.array(*(F.lit(field.name) for field in fields)))
+        return whole.select(*records.columns, "_reason", others.alias("_unmapped"), *(F.col("_body")[f.name].alias(f.name) for f in fields))
     matches = F.col("payload").rlike(shape["pattern"])
     whole = records.withColumns({"_reason": unreadable.when(~matches, "malformed_line"), "_unmapped": F.lit(None).cast("array<string>")})
     groups = [F.regexp_extract("payload", shape["pattern"], i).alias(name) for i, name in enumerate(shape["fields"], start=1)]
     return whole.select("*", *groups)
+
+
+def with_exact_numbers(parsed: DataFrame, fields: Sequence[T.StructField], options: Mapping[str, str]) -> DataFrame:
+    """The parsed records whose `_body` has numbers in text columns as they were received: 1e2, 1.10, 1234567890123456.78.
+
+    Where a record has such a number, its columns of text are read again from a payload in which each number is a marked string.
+    """
+    texts = [field for field in fields if is_text(field.dataType)]
+    if not texts:
+        return parsed
+    needs = F.col("payload").rlike(INEXACT) & ~F.col("payload").contains(MARK) & ~F.col("payload").contains("\\ue000")
+    marked = F.when(needs, F.regexp_replace("payload", NUMBERS, f'$1"{MARK}$2"'))
+    schema = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in texts)
+    parsed = parsed.withColumn("_exact", F.from_json(marked, schema, dict(options)))
+    exact = {field.name: unmarked(F.col("_exact")[field.name], field.dataType) for field in texts}
+    body = [
+        F.when(F.col("_exact").isNull(), F.col("_body")[f.name]).otherwise(exact.get(f.name, F.col("_body")[f.name])).alias(f.name)
+        for f in fields
+    ]
+    return parsed.withColumn("_body", F.struct(*body, F.col("_body._corrupt").alias("_corrupt"))).drop("_exact")
+
+
+def is_text(kind: T.DataType) -> bool:
+    """Whether a type holds no numbers and no times."""
+    if isinstance(kind, T.ArrayType):
+        return is_text(kind.elementType)
+    if isinstance(kind, T.MapType):
+        return is_text(kind.keyType) and is_text(kind.valueType)
+    if isinstance(kind, T.StructType):
+        return all(is_text(field.dataType) for field in kind.fields)
+    return kind.simpleString() in TEXTS
+
+
+def unmarked(value: Column, kind: T.DataType) -> Column:
+    """The value with its marked numbers as they were received, at any depth of the type and of JSON that stays text."""
+    if isinstance(kind, T.StringType):
+        return F.when(value.contains(MARK), F.regexp_replace(value, f'"?{MARK}([-+0-9.eE]+)"?', "$1")).otherwise(value)
+    if isinstance(kind, T.ArrayType):
+        return F.transform(value, lambda one: unmarked(one, kind.elementType))
+    if isinstance(kind, T.MapType):
+        return F.transform_values(value, lambda _, one: unmarked(one, kind.valueType))
+    if isinstance(kind, T.StructType):
+        inner = F.struct(*(unmarked(value[field.name], field.dataType).alias(field.name) for field in kind.fields))
+        return F.when(value.isNotNull(), inner)
+    return value
 
 
 def newest(records: DataFrame, key: str) -> DataFrame:
@@ -92,10 +149,18 @@ def newest(records: DataFrame, key: str) -> DataFrame:
     return latest.select(key, "_latest.*")
 
 
-def identifier_values(declared: tuple[Mapping[str, str], ...]) -> dict[str, Column]:
-    """A column `_id_<i>` per declared identifier: its value after its namespace's normaliser, NULL where it is empty or blocked."""
+def identifier_values(declared: tuple[Mapping[str, str], ...], country: str) -> list[dict[str, Column]]:
+    """Columns `_id_<i>` per declared identifier, in two steps: what its namespace's library makes of it, then its value after its
+    namespace's normaliser, NULL where it is empty or blocked. country: SQL of the record's own country, which a phone number may lack."""
     namespaces = rules("identity")["namespaces"]
-    return {f"_id_{i}": F.expr(normalised(item["value"], namespaces.get(item["namespace"], {}))) for i, item in enumerate(declared)}
+    by_library, values = {}, {}
+    for i, item in enumerate(declared):
+        rule, value = namespaces.get(item["namespace"], {}), item["value"]
+        if rule.get("library"):
+            by_library[f"_id_{i}"] = read_by_library(rule["library"], F.expr(stripped_sql(value)), F.expr(f"cast({country} as string)"))
+            value = f"_id_{i}"
+        values[f"_id_{i}"] = F.expr(normalised(value, rule))
+    return [step for step in (by_library, values) if step]
 
 
 def with_identifiers(rows: DataFrame, declared: tuple[Mapping[str, str], ...], scope: str, lake: Lake) -> DataFrame:
@@ -141,10 +206,17 @@ def candidates(lake: Lake, source: str, name: str, first: dt.date | None, last: 
 
 
 def stated(expression: str, kind: str) -> str:
-    """SQL of the value that is cast to the type: as it is, and null where a date or an instant does not name its day."""
-    if kind.lower() not in ("date", "timestamp"):
+    """SQL of the value that is cast to the type: as it is, and null where a date or an instant does not name its day and its zone."""
+    if kind.lower() not in DATED:
         return f"({expression})"
     return f"case when try_cast(({expression}) as string) rlike '{INSTANT}' then ({expression}) end"
+
+
+def given(expression: str, kind: str, record_format: str) -> str:
+    """SQL that is true where the record gives a value: an empty time is none, and so is all that is empty in a CSV file."""
+    if kind.lower() not in DATED and record_format != "csv":
+        return f"({expression}) is not null"
+    return f"coalesce({stripped_sql(f'({expression})')}, '') <> ''"
 
 
 def with_superseded(received: DataFrame) -> DataFrame:
@@ -181,6 +253,7 @@ def _stream_candidates(
         records = records.where(F.col("_reason").isNull())
     rejected = F.expr(target["reject"]).cast("string") if target.get("reject") else F.lit(None).cast("string")
     columns = {"source": quoted(source), "ingested_at": "_extracted_at", **target["columns"]}
+    record_format = spec["record"]["format"]
     types = {c.name: c.type for c in contract.columns}
     values: list[Column] = []
     misfits: list[Column] = []
@@ -190,7 +263,7 @@ def _stream_candidates(
     def fit(column: str, expression: str, kind: str) -> Column:
         name = f"_fit_{column}"
         fitted[name] = F.expr(f"try_cast({stated(expression, kind)} as {kind})")
-        misfits.append(F.when(F.expr(f"({expression}) is not null and {name} is null"), f"bad_value:{column}"))
+        misfits.append(F.when(F.expr(f"{given(expression, kind, record_format)} and {name} is null"), f"bad_value:{column}"))
         return F.col(name).alias(column)
 
     for column, kind in types.items():
@@ -202,15 +275,19 @@ def _stream_candidates(
         elif kind.startswith(("array", "map", "struct")):
             values.append(F.expr(f"({expression})").alias(column))
         elif kind.lower() == "string":
-            values.append(F.expr(f"try_cast(({expression}) as string)").alias(column))
+            text = f"try_cast(({expression}) as string)"
+            # an id that is a whole number may have become a float on its way; its sender's own id of an event says nothing to anybody else
+            is_id = column.endswith("_id") and not column.startswith("client_")
+            values.append(F.expr(whole_number_sql(text) if is_id else text).alias(column))
         else:
             values.append(fit(column, expression, kind))
     declared = tuple(target.get("identifiers") or ())
     # what is called …_at is an instant, here as in a contract
     extras = [fit(n, str(e), "timestamp") if n.endswith("_at") else F.expr(str(e)).alias(n) for n, e in (target.get("extra") or {}).items()]
-    computed = {**fitted, **identifier_values(declared)}
-    # Spark Connect takes no empty set of columns
-    rows = (records.withColumns(computed) if computed else records).select(
+    for step in ({**fitted}, *identifier_values(declared, str(columns.get("country") or "null"))):
+        # Spark Connect takes no empty set of columns
+        records = records.withColumns(step) if step else records
+    rows = records.select(
         *values,
         *extras,
         F.col("_file").alias("_source_file"),

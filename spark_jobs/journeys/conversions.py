@@ -1,9 +1,10 @@
 """journeys.conversions: one conversion, or one refund that takes value back.
 
 An order converts once, with its net amount before refunds, whatever that is (a zero or negative one keeps its value; attribution says
-why it earns nothing). Each refund is its own row with quantity 0 and a negative amount, dated at the refund and at the rate of its
-order's conversion: the reporting amounts of an order's refunds are differences of the rounded running total, so a full refund in any
-number of parts takes back the order's amount to the cent. A refund of an unknown order has no refund_of and takes its own day's rate.
+why it earns nothing). Each refund is its own row with quantity 0 and a negative amount, dated at the refund, in the currency and at the
+rate of its order's conversion. It is of what was paid, with tax and shipping, and takes back that share of the net amount. Its amounts are
+differences of the rounded running total, so a full refund in any number of parts takes back the order's amount to the cent. A refund of
+an unknown order has no refund_of and takes its own day's rate.
 """
 
 import datetime as dt
@@ -14,11 +15,9 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Window as W, functions as F
 
 from conf.settings import Platform
-from spark_jobs.functions.money import to_reporting_currency
+from spark_jobs.functions.money import OWN, REPORTING, finest, in_order_currency, net_of_refund, part_of, to_reporting_currency
 from spark_jobs.functions.people import with_person
 from spark_jobs.job import Job
-
-MONEY = "decimal(18,2)"
 
 
 def order_conversion_id() -> Column:
@@ -44,44 +43,54 @@ def order_conversions(orders: DataFrame) -> DataFrame:
     )
 
 
-def taken_back(refunded: Column) -> Column:
-    """What a running total of refunds is in the reporting currency, at the order's own rate."""
-    exact = refunded.cast("decimal(38,6)") * F.col("order_reporting_amount").cast(MONEY) / F.nullif(F.col("order_net_amount"), F.lit(0))
-    return F.round(exact, 2).cast(MONEY)
+def taken_back(net: Column) -> Column:
+    """What so much of an order's net amount is in the reporting currency, at the order's own rate, as REPORTING."""
+    cents = part_of(F.col("order_reporting_amount") * 100, finest(net), finest(F.col("order_net_amount")))
+    return (cents.cast("decimal(18,0)") * F.lit("0.01").cast("decimal(2,2)")).cast(REPORTING)
 
 
-def refund_conversions(refunds: DataFrame, orders: DataFrame) -> DataFrame:
+def refund_conversions(refunds: DataFrame, orders: DataFrame, fx_rates: DataFrame, reporting_currency: str) -> DataFrame:
     """A row per refund but those of orders that did not convert.
 
     refunds: of all days (a refund's cents depend on the earlier refunds of its order), with person_id and their own day's reporting_amount.
-    orders: of all days, with person_id and is_conversion.
+    orders: of all days, with person_id and is_conversion. fx_rates: silver.fx_rates.
     """
     originals = orders.select(
         "source",
         "order_id",
         "is_conversion",
         "is_sample",
+        "order_date",
         order_conversion_id().alias("refund_of"),
         F.col("person_id").alias("order_person_id"),
         F.col("net_amount").alias("order_net_amount"),
+        (F.col("net_amount") + F.col("tax_amount") + F.col("shipping_amount")).cast(OWN).alias("order_paid_amount"),
         F.col("reporting_amount").alias("order_reporting_amount"),
         F.col("currency").alias("order_currency"),
     )
     matched = refunds.join(originals, on=["source", "order_id"], how="left").where("coalesce(is_conversion, true)")
+    matched = in_order_currency(matched, fx_rates, reporting_currency)
     so_far = W.partitionBy("source", "order_id").orderBy("refunded_at", "refund_id").rowsBetween(W.unboundedPreceding, W.currentRow)
-    matched = matched.withColumn("refunded_after", F.sum("amount").over(so_far))
-    at_orders_rate = taken_back(F.col("refunded_after")) - taken_back(F.col("refunded_after") - F.col("amount"))
-    is_of_order = F.col("currency") == F.col("order_currency")
-    reporting = F.when(F.col("refund_of").isNull(), F.col("reporting_amount")).when(is_of_order, at_orders_rate)
+    refunded = F.sum("order_amount").over(so_far).cast(OWN)
+    matched = matched.withColumn("refunded_after", refunded).withColumn(
+        "refunded_before", (F.col("refunded_after") - F.col("order_amount")).cast(OWN)
+    )
+    order = [F.col(f"order_{name}") for name in ("net_amount", "paid_amount", "currency")]
+    matched = matched.withColumns({f"net_{when}": net_of_refund(F.col(f"refunded_{when}"), *order) for when in ("before", "after")})
+    of_order = F.coalesce(F.col("net_after") - F.col("net_before"), F.col("order_amount"))
+    has_order = F.col("refund_of").isNotNull() & F.col("order_amount").isNotNull()
+    value = F.when(has_order, of_order).otherwise(F.col("amount"))
+    at_orders_rate = taken_back(F.col("net_after")) - taken_back(F.col("net_before"))
+    reporting = F.when(F.col("refund_of").isNull(), F.col("reporting_amount")).when(has_order, at_orders_rate)
     return matched.select(
         F.concat_ws(":", F.lit("refund"), "source", "refund_id").alias("conversion_id"),
         F.coalesce("order_person_id", "person_id").alias("person_id"),
         F.col("refunded_at").alias("converted_at"),
         F.lit("refund").alias("conversion_type"),
         F.lit(0).cast("decimal(18,6)").alias("quantity"),
-        (-F.col("amount")).cast(MONEY).alias("value_amount"),
-        "currency",
-        (-reporting).cast(MONEY).alias("reporting_amount"),
+        (-value).cast(OWN).alias("value_amount"),
+        F.when(has_order, F.col("order_currency")).otherwise(F.col("currency")).alias("currency"),
+        (-reporting).cast(REPORTING).alias("reporting_amount"),
         "order_id",
         "refund_of",
         "source",
@@ -131,7 +140,7 @@ def worth_something(events: DataFrame, declared: Mapping[str, Mapping[str, Any]]
     has_value = F.col("value_amount").isNotNull()
     currency = F.when(has_value, F.col("currency")).otherwise(F.lit(reporting_currency))
     return events.withColumn("currency", currency).withColumn(
-        "value_amount", F.coalesce("value_amount", by_name(declared, "value_amount", MONEY))
+        "value_amount", F.coalesce("value_amount", by_name(declared, "value_amount", OWN))
     )
 
 
@@ -160,7 +169,7 @@ def collect_conversions(
     told = worth_something(with_person(converting(events, declared), person_map), declared, currency)
     told = to_reporting_currency(told, fx_rates, "value_amount", "event_date", currency)
     every = event_conversions(told, declared)
-    for others in (order_conversions(bought), refund_conversions(given_back, originals)):
+    for others in (order_conversions(bought), refund_conversions(given_back, originals, fx_rates, currency)):
         every = every.unionByName(others, allowMissingColumns=True)
     dated = every.withColumn("conversion_date", F.to_date("converted_at"))
     return dated.where(F.col("conversion_date").between(F.lit(from_date), F.lit(to_date)))

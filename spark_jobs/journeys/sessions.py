@@ -5,7 +5,7 @@ the last tags since the client's last silence, at most 24 hours back. Every rule
 and any split of it give the same rows: a client that never falls silent is cut 24 hours after its run began, and from the second
 midnight after that at each midnight (its run's true beginning may lie any time ago). Hence lookback 2 days and lookahead 1 day are
 enough, exactly.
-Machines are flagged with a reason and kept: by their agent (silver.events), whose events are never in a session with a person's, and by
+Machines are flagged with a reason and kept: by their agent (silver.events), whose sessions are nobody's and hold no person's event, and by
 their behaviour (conf/rules/journeys.yml, sessions.bots), judged per client, so that no client's session depends on another's.
 Known limits: an event that carries none of conf/rules/journeys.yml's client namespaces is in no session; a burst that crosses midnight
 marks the sessions before it only as far as it filled their own day.
@@ -129,13 +129,13 @@ def engaged_micros(idle_seconds: int) -> Column:
 
 
 def with_session_person(sessions: DataFrame, person_map: DataFrame) -> DataFrame:
-    """person_id: that of the session's best-ranked identifier, else of its client."""
+    """person_id: that of the session's best-ranked identifier, else of its client; null where the agent is a machine's."""
     people = current_people(person_map)
     of_best = people.select(F.col("identifier_key").alias("best_key"), F.col("person_id").alias("best_person_id"))
     of_client = people.select(F.col("identifier_key").alias("client_key"), F.col("person_id").alias("client_person_id"))
     known = sessions.withColumn("best_key", F.col("best.identifier_key")).join(of_best, on="best_key", how="left")
     known = known.join(of_client, on="client_key", how="left")
-    return known.withColumn("person_id", F.coalesce("best_person_id", "client_person_id"))
+    return known.withColumn("person_id", F.when(~F.col("is_agent_bot"), F.coalesce("best_person_id", "client_person_id")))
 
 
 def sessionize_events(events: DataFrame, person_map: DataFrame, rules: Mapping[str, Any]) -> DataFrame:

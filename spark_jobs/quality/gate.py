@@ -11,14 +11,15 @@ import importlib
 import os
 import threading
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.tables import Table
-from spark_jobs.functions.fates import failing_checks, first_failing, is_too_late
+from spark_jobs.functions.fates import CONTRADICTION, failing_checks, first_failing, is_too_late
+from spark_jobs.functions.hashing import row_hash
 from spark_jobs.functions.plans import FEW_KEYS, materialised
 
 # a share of a handful says nothing
@@ -135,7 +136,7 @@ def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: 
             # as in SQL: a sum of nothing but nulls is null, not zero
             said = {c: row[c] for c in row.__fields__ if c in contract.conservation or c == "rows"}
             kept |= {c: value if kept.get(c) is None else kept[c] + (value or 0) for c, value in said.items()}
-    left = copies - counts["duplicate"] - counts.pop(OUTRANKED)
+    left = copies - counts["duplicate"] - reasons_found.get(CONTRADICTION, 0) - counts.pop(OUTRANKED)
     measures |= {m.check_id: left for m in suite if m.count is None}
     return Judged(rows.where(F.col("_fate") != OUTRANKED) if contract.write.dedupe else rows, counts, reasons_found, measures, kept)
 
@@ -162,8 +163,37 @@ def with_duplicates(rows: DataFrame, contract: Table) -> tuple[DataFrame, int]:
     marked = rows.join(F.broadcast(repeated) if keys <= FEW_KEYS else repeated, on=list(contract.keys), how="left")
     loses, fate = F.coalesce(F.col("_kept") != F.col("_place"), F.lit(False)), F.col("_fate")
     lost = F.when(loses & (fate == "used"), "duplicate").when(loses & (fate == "restated"), OUTRANKED)
-    marked = marked.withColumn("_fate", F.coalesce(lost, fate)).drop("_place", "_kept")
+    marked = marked.withColumn("_fate", F.coalesce(lost, fate))
+    # versions are compared where they are made (functions/dates.py)
+    if {"_slice_id", "_attempt", "_source_file"} <= set(rows.columns) and not is_first and "valid_to" not in contract.column_names:
+        marked = with_contradictions(marked, contract)
+    marked = marked.drop("_place", "_kept")
     return marked if keys <= FEW_KEYS else materialised(marked), copies
+
+
+def with_contradictions(marked: DataFrame, contract: Table) -> DataFrame:
+    """Of the duplicates those are set aside that say something else than the row that stands for them, from the same delivery and of the same
+    rank: the delivery contradicts itself, and nobody knows which row is right. A repaired record contradicts nothing.
+
+    marked: with `_fate`, `_place` and `_kept`, the place of the row that stands.
+    """
+    dedupe = contract.write.dedupe or {}
+    ranks = [c for c in dedupe["by"] if c in contract.column_names]
+    said = F.struct(row_hash(contract).alias("hash"), "_slice_id", "_attempt", *ranks)
+    copies = marked.where("_kept is not null")
+    stands = copies.where("_kept = _place and not startswith(_source_file, 'replay:')").select(
+        F.col("_place").alias("_kept"), said.alias("_standing")
+    )
+    joined = marked.join(F.broadcast(stands), on="_kept", how="left")
+    own, other = said, F.col("_standing")
+    is_same_delivery = reduce(lambda one, two: one & two, (own[c].eqNullSafe(other[c]) for c in ("_slice_id", "_attempt", *ranks)))
+    contradicts = (F.col("_fate") == "duplicate") & other.isNotNull() & is_same_delivery & (own["hash"] != other["hash"])
+    return joined.withColumns(
+        {
+            "_reason": F.when(contradicts, CONTRADICTION).otherwise(F.col("_reason")),
+            "_fate": F.when(contradicts, "quarantined").otherwise(F.col("_fate")),
+        }
+    ).drop("_standing")
 
 
 def row_level_results(judged: Judged, contract: Table, max_share: float = 1.0) -> list[CheckResult]:

@@ -87,10 +87,15 @@ class TableHealth:
 
 
 def count_rows(lake: Path | str, name: str) -> int | None:
-    """Rows in the table by its log's statistics, None where there is no table or a file has none."""
+    """Rows in the table, None where there is no table or the log does not say how many a file has.
+
+    A file's statistics count its deleted rows too: a table with deletion vectors is asked itself.
+    """
     found = open_table(lake, name)
     if found is None:
         return None
+    if "deletionVectors" in (found.protocol().reader_features or ()):
+        return int(query(found, "select count(*) as rows from rows")["rows"][0].as_py())
     counts = found.get_add_actions(flatten=True)
     if "num_records" not in counts.schema.names:
         return 0 if counts.num_rows == 0 else None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, functions as F
 
 from spark_jobs.functions.dates import versions_of
+from spark_jobs.functions.scrubbing import with_scrubbed
+from spark_jobs.functions.text import stripped
 from spark_jobs.job import Job
 
 KEY = ["source", "identifier_key", "purpose"]
@@ -17,11 +19,11 @@ KEY = ["source", "identifier_key", "purpose"]
 def version_consents(mapped: DataFrame) -> DataFrame:
     """One row per delivered choice, with valid_from and valid_to (null = current); the identifier is the record's first."""
     first = F.try_element_at("identifiers", F.lit(1))
-    choices = mapped.withColumns(
+    choices = with_scrubbed(mapped, texts=["evidence"]).withColumns(
         {
             "identifier_key": F.coalesce("identifier_key", first["identifier_key"]),
             "namespace": F.coalesce("namespace", first["namespace"]),
-            "purpose": F.lower(F.trim("purpose")),
+            "purpose": F.lower(stripped(F.col("purpose"))),
         }
     )
     return versions_of(choices, KEY, ["is_granted"]).drop("identifiers")

@@ -14,12 +14,16 @@ from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.settings import Platform
 from conf.tables import table
+from spark_jobs.functions.addresses import click_of, parameter_of, path_of, query_of
 from spark_jobs.functions.agents import with_agent_facts
-from spark_jobs.functions.channels import scrubbed_json, scrubbed_url, with_channel, with_traffic_key
+from spark_jobs.functions.channels import with_channel, with_traffic_key
 from spark_jobs.functions.contracts import with_contract
 from spark_jobs.functions.dates import corrected_at, plausible_at
 from spark_jobs.functions.fates import first_failing, is_too_late
+from spark_jobs.functions.hashing import canonical_json
 from spark_jobs.functions.plans import materialised
+from spark_jobs.functions.scrubbing import scrubbed_json, scrubbed_text, scrubbed_url
+from spark_jobs.functions.text import stripped
 from spark_jobs.job import PROVENANCE, Job
 
 COLUMNS = table("silver.events").column_names
@@ -31,6 +35,7 @@ BODY = (
     "ad_id", "product_id", "order_id", "value_amount", "currency", "properties",
 )  # fmt: skip
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
+FREE_TEXTS = ("page_path", "page_title", *UTM, "click_id", "campaign_id", "campaign_name", "ad_group_id", "ad_id")
 SEPARATOR, ABSENT = "\x1f", "\x00"
 
 
@@ -38,7 +43,9 @@ def event_id() -> Column:
     """32 hex digits of sha256(source, client_event_id, body). Without stated original_at the mapped event_at is part of the body,
     unless it only repeats received_at."""
     stated_at = F.coalesce("original_at", F.when(~F.col("event_at").eqNullSafe(F.col("received_at")), F.col("event_at")))
-    parts = [F.col(c).cast("string") for c in ("source", "client_event_id", *BODY)]
+    # members of an object have no order, so a retry that a proxy wrote anew is still the same event
+    body = {c: canonical_json(F.col(c)) if c == "properties" else F.col(c).cast("string") for c in BODY}
+    parts = [F.col("source"), F.col("client_event_id"), *body.values()]
     parts += [
         F.unix_micros(stated_at).cast("string"),
         F.sort_array(F.map_entries("consent")).cast("string"),
@@ -78,21 +85,18 @@ def with_times(events: DataFrame) -> DataFrame:
 
 
 def with_page(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
-    """page_path and utm_* from the page_url where the record does not give them; URLs and properties scrubbed."""
-    given = {"page_path": F.coalesce("page_path", F.try_parse_url("page_url", F.lit("PATH")))}
-    has_tags = F.col("page_url").contains("utm_")
-    for name in UTM:
-        # a pattern, because parsing the address once per tag takes five times as long
-        in_url = F.try_url_decode(F.regexp_extract("page_url", rf"^[^#?]*\?(?:[^#]*?&)??{name}=([^&#]*)", 1))
-        given[name] = F.coalesce(name, F.when(has_tags, F.nullif(in_url, F.lit(""))))
-    events = events.withColumns(given)
-    return events.withColumns(
-        {
-            "page_url": scrubbed_url(F.col("page_url"), rules),
-            "referrer_url": scrubbed_url(F.col("referrer_url"), rules),
-            "properties": scrubbed_json(F.col("properties"), rules),
-        }
-    )
+    """page_path, utm_* and click id from the page_url where the record does not give them; what senders write freely scrubbed."""
+    events = events.withColumn("_query", query_of(F.col("page_url")))
+    query, has_tags = F.col("_query"), F.col("_query").contains("utm_")
+    tags = {name: F.coalesce(name, F.when(has_tags, parameter_of(query, name))) for name in UTM}
+    no_click = F.coalesce(F.trim("click_id"), F.lit("")) == ""
+    click = F.when(no_click, click_of(query, rules["click_ids"]))
+    events = events.withColumns({"page_path": F.coalesce("page_path", path_of(F.col("page_url"))), **tags, "_click": click})
+    clicks = {"click_id": F.coalesce("_click.id", "click_id"), "click_id_type": F.coalesce("_click.type", "click_id_type")}
+    events = events.withColumns(clicks).drop("_click", "_query")
+    scrubbed = {name: scrubbed_text(F.col(name), rules) for name in FREE_TEXTS}
+    scrubbed |= {name: scrubbed_url(F.col(name), rules) for name in ("page_url", "referrer_url")}
+    return events.withColumns(scrubbed | {"properties": scrubbed_json(F.col("properties"), rules)})
 
 
 def with_visitor(events: DataFrame) -> DataFrame:
@@ -170,7 +174,7 @@ def described(mapped: DataFrame, rules: Mapping[str, Any], contracts: Mapping[st
     events = with_optional(mapped).withColumn(
         "identifiers", F.coalesce("identifiers", F.array().cast("array<struct<namespace:string,identifier_key:string>>"))
     )
-    events = events.withColumn("event_id", event_id()).withColumn("event_name", F.lower(F.trim("event_name")))
+    events = events.withColumn("event_id", event_id()).withColumn("event_name", F.lower(stripped(F.col("event_name"))))
     return with_traffic_key(with_page(with_times(with_unmapped(with_contract(events, contracts))), rules))
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame, functions as F
 
+from spark_jobs.functions.text import stripped
 from spark_jobs.job import Job
 
 
 def conform_fx_rates(mapped: DataFrame) -> DataFrame:
     """One row per mapped rate, currencies in upper case."""
-    return mapped.withColumn("currency", F.upper(F.trim("currency")))
+    return mapped.withColumn("currency", F.upper(stripped(F.col("currency"))))
 
 
 JOB = Job(table="silver.fx_rates", inputs={"mapped": "mapped:silver.fx_rates"}, transform=conform_fx_rates)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window as W, functions as F
 
+from spark_jobs.functions.scrubbing import with_scrubbed
 from spark_jobs.job import Job
 
 CUSTOMER = "customer_key"
@@ -80,7 +81,7 @@ def conform_refunds(mapped: DataFrame, order_lines: DataFrame, existing: DataFra
 
     order_lines: silver.order_lines. existing: silver.refunds of this source: matches of earlier runs have used up quantity.
     """
-    refunds = mapped.withColumns(
+    refunds = with_scrubbed(mapped, texts=["reason"]).withColumns(
         {
             "refund_id": F.coalesce("refund_id", F.concat_ws(":", "refund_invoice", content_line_number())),
             "unit_amount": F.coalesce("unit_amount", F.try_divide("amount", "quantity").cast("decimal(18,4)")),

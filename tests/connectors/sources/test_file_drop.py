@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, strategies as st
 
 from conf.settings import Source
 from connectors.errors import MissingFolderError, StreamDeclarationError, UnreadableFileError
@@ -270,6 +272,71 @@ def test_a_quote_that_never_closes_costs_its_line_only():
     assert found[1:] == [(n + 1, b'{"id":"%d","name":"x"}' % n) for n in range(2, 600)]
 
 
+def test_a_closed_quoted_field_holds_any_number_of_lines():
+    thread = "\r\n".join(f"> line {n}, quoted" for n in range(250))
+    assert rows(f'id,body\r\n71,"{thread}"\r\n72,x\r\n'.encode()) == [
+        (2, json.dumps({"id": "71", "body": thread}, separators=(",", ":")).encode()),
+        (252, b'{"id":"72","body":"x"}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'a,b\r\n1,"x\r\ny"\r\n2,z\r\n', [(2, b'{"a":"1","b":"x\\r\\ny"}'), (4, b'{"a":"2","b":"z"}')]),
+        (b'a,b\n1,"x\n\n\ny"\n\n2,z\n', [(2, b'{"a":"1","b":"x\\n\\n\\ny"}'), (7, b'{"a":"2","b":"z"}')]),
+        (b'a,b\n1,"x\n\ry"\n2,z\n', [(2, b'{"a":"1","b":"x\\n\\ry"}'), (4, b'{"a":"2","b":"z"}')]),
+        (b'"a\nor b",c\n1,2\n', [(3, b'{"a\\nor b":"1","c":"2"}')]),
+        (b'a,b,c\n1,"x\ny"\n4,5,6\n', [(2, b'1,"x'), (3, b'y"'), (4, b'{"a":"4","b":"5","c":"6"}')]),
+        (b'a,b\n1,"x\ncaf\xe9"\n2,z\n', [(2, b'1,"x\ncaf\xe9"'), (4, b'{"a":"2","b":"z"}')]),
+    ],
+    ids=["both line ends", "blank lines", "carriage return", "in a name", "too few fields", "not utf-8"],
+)
+def test_line_ends_within_quotes_belong_to_the_field(text, expected):
+    assert rows(text) == expected
+
+
+written = st.lists(st.tuples(st.text('a,;"\r\n é'), st.text(max_size=4)), min_size=1, max_size=6)
+
+
+@given(written, st.sampled_from(",;\t"), st.sampled_from([("\r\n", csv.QUOTE_MINIMAL), ("\n", csv.QUOTE_ALL)]))
+def test_what_a_csv_writer_writes_comes_back_exactly(table, delimiter, style):
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator=style[0], quoting=style[1])
+    writer.writerows([("a", "b"), *table])
+    assert [tuple(json.loads(payload).values()) for _, payload in rows(text.getvalue().encode(), delimiter)] == table
+
+
+@given(st.lists(st.text("ab é'", min_size=1).filter(str.strip), min_size=1, max_size=9), st.data())
+def test_an_unclosed_quote_in_any_line_costs_that_line_only(values, data):
+    open_at = data.draw(st.integers(0, len(values) - 1))
+    lines = [f'{n},"{value}' if n == open_at else f"{n},{value}" for n, value in enumerate(values)]
+    found = rows("\n".join(["a,b", *lines]).encode())
+    assert [row for row, _ in found] == list(range(2, len(values) + 2))
+    assert found[open_at][1] == lines[open_at].encode()
+    assert [tuple(json.loads(payload).values()) for n, (_, payload) in enumerate(found) if n != open_at] == [
+        (str(n), value) for n, value in enumerate(values) if n != open_at
+    ]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("end", ["", '"\n'], ids=["never closed", "closed in a row of too many fields"])
+def test_unclosed_quotes_in_every_line_of_a_large_file_cost_time_that_grows_with_it(end):
+    # each line closes the quote of the line before and opens another
+    text = b"a,b\n" + b'z",x,"\n' * 100_000 + end.encode()
+    assert [payload for _, payload in rows(text)[:100_000]] == [b'z",x,"'] * 100_000
+
+
+def test_a_quote_that_stays_open_beyond_the_limit_costs_its_line_and_is_said_once(drops, tmp_path, monkeypatch):
+    monkeypatch.setattr(file_drop, "MAX_ROW_BYTES", 2**20)
+    lines = [f"{n},{'x' * 90}\n" for n in range(20_000)]
+    (drops / "2026-11-20.csv").write_text("".join(['a,b\n1,"open\n', *lines, '2,"open too\n', *lines, "3,y\n"]))
+    counts, said = pull(tmp_path)
+    assert counts.records == 40_003 and len(said) == 1
+    assert "2026-11-20.csv: line 2: a quote that does not close within 1 MB; its line is kept as it is" in said[0]
+    assert [line["_row"] for line in payloads(tmp_path) if not line["payload"].startswith("{")] == [2, 20_003]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -365,6 +432,39 @@ def test_what_is_whole_is_landed_before_every_damaged_file_is_named(drops, tmp_p
     ]
     assert [line["payload"] for line in payloads(tmp_path)] == ['{"id":"3"}']
     assert len(landed(tmp_path / "landing", "shop", "refunds")) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("utf-16-le", "UTF-16 (little endian)"),
+        ("utf-16-be", "UTF-16 (big endian)"),
+        ("utf-32-le", "UTF-32 (little endian)"),
+        ("utf-32-be", "UTF-32 (big endian)"),
+    ],
+)
+@pytest.mark.parametrize("mark", ["\ufeff", ""], ids=["marked", "unmarked"])
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("a.csv", "id,name\r\n1,Żubr\r\n"), ("a.jsonl", '{"id": "1"}\n'), ("a.log", "192.0.2.1 - -\n"), ("a.csv.gz", "id\n1\n")],
+)
+def test_text_of_wide_letters_is_refused_by_name_while_the_other_files_land(drops, tmp_path, encoding, name, mark, file, text):
+    content = (mark + text).encode(encoding)
+    (drops / file).write_bytes(gzip.compress(content) if file.endswith(".gz") else content)
+    (drops / "b.csv").write_text("id\n2\n")
+    with pytest.raises(UnreadableFileError) as error:
+        pull(tmp_path, shop(path=["a.*", "b.csv"]))
+    how = " (Excel: 'CSV UTF-8')" if "csv" in file else ""
+    assert str(error.value) == f"{drops / file}: is {name}, not UTF-8: save it as UTF-8{how} and deliver it again"
+    assert [line["payload"] for line in payloads(tmp_path)] == ['{"id":"2"}']
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a", b"\x00" * 4096 + b"192.0.2.1 - -\n", b"a\x00b\x00\n1 2 3 4 5 6 7\n" * 9, "żółw,é\n".encode() * 9]
+)
+def test_zeros_in_a_file_of_utf8_are_no_other_encoding(drops, tmp_path, content):
+    (drops / "a.log").write_bytes(content)
+    assert pull(tmp_path, shop(path="a.log"))[0].landed == 1
 
 
 def test_a_delivery_waits_for_the_damaged_one_it_restates(drops, tmp_path):

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from conf.settings import SettingsError, rules
-from spark_jobs.attribution.credits import check_models, credit_channels
+from spark_jobs.attribution.credits import JOB, check_models, credit_channels, longest_look_back
 
 NOON = dt.datetime(2026, 3, 10, 12)
 CONVERSIONS = (
@@ -35,8 +35,9 @@ def touch(
 
 @pytest.fixture
 def ledger(spark):
-    def build(conversions, touches, everything=None, models=None):
-        given = rules("attribution") if models is None else {**rules("attribution"), "models": models}
+    def build(conversions, touches, everything=None, models=None, look_back=None):
+        given = rules("attribution") if look_back is None else {**rules("attribution"), "look_back_days": look_back}
+        given = given if models is None else {**rules("attribution"), "models": models}
         frame = spark.createDataFrame(conversions, CONVERSIONS)
         whole = spark.createDataFrame(everything or conversions, CONVERSIONS)
         rows = credit_channels(frame, whole, spark.createDataFrame(touches, TOUCHES), given, "run-1").collect()
@@ -219,3 +220,14 @@ def test_credits_add_up_exactly_for_any_paths_and_values(ledger):
         for c in conversions:
             assert credit[model, c[0]] == c[5]
             assert money[model, c[0]] == c[6]
+
+
+def test_a_touch_reaches_as_far_as_the_longest_look_back_of_the_rules(monkeypatch):
+    assert longest_look_back({"look_back_days": {"click": 45, "view": 1, "open": 45.5}}) == 46
+    wide = {**rules("attribution"), "look_back_days": {"click": 90, "view": 1}}
+    monkeypatch.setattr("spark_jobs.job.rules", lambda _: wide)
+    assert JOB.reach() == 90
+
+
+def test_a_contact_of_a_kind_without_a_look_back_has_the_longest(ledger):
+    assert reason(ledger([order()], [touch("a", 44, interaction="podcast")], look_back={"click": 45})) == {None}

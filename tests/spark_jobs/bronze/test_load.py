@@ -1,6 +1,7 @@
 """Landed files into bronze: each once, whole, as it was received; also from a folder whose name a URL would write otherwise."""
 
 import datetime as dt
+import decimal
 import gzip
 import json
 from dataclasses import replace
@@ -205,3 +206,165 @@ def test_a_manifest_that_is_none_is_named(shop, content):
     next((drops.parents[2] / "landing").rglob("manifest.json")).write_text(content)
     with pytest.raises(ThroughlineError, match=r"1/manifest\.json: not .*; move its folder away, pull its slice again"):
         load.load_source(lake, "shop", "test")
+
+
+def found_in(lake: Lake) -> dict[str, list]:
+    """The payloads of each dropped file, in order of its rows, by the file's name without its suffix."""
+    found: dict[str, list] = {}
+    for row in bronze(lake):
+        found.setdefault(row["_slice_id"].split(".")[0], []).append(row["payload"])
+    return found
+
+
+NOON = dt.datetime(2026, 3, 25, 12, 0, 0, 123456)
+
+
+def test_instants_to_the_nanosecond_are_loaded_to_the_microsecond_beside_files_of_other_schemas(shop):
+    drops, lake, loaded = shop
+    nanos = pa.array([1774440000123456789, -1, None], pa.int64())
+    for name, kind in (("naive", pa.timestamp("ns")), ("utc", pa.timestamp("ns", "UTC"))):
+        pq.write_table(pa.table({"id": ["1", "2", "3"], "at": nanos.cast(kind)}), drops / f"{name}.parquet")
+    pq.write_table(pa.table({"id": ["4"], "at": pa.array([NOON], pa.timestamp("us"))}), drops / "micros.parquet")
+    pq.write_table(
+        pa.table({"lines": [[{"at": NOON}], None]}, pa.schema({"lines": pa.list_(pa.struct({"at": pa.timestamp("ns")}))})),
+        drops / "nested.parquet",
+    )
+    (drops / "lines.jsonl").write_text('{"id": "5"}\n')
+    assert [(o["rows_in"], o["rows_out"]) for o in loaded()] == [(10, 10)]
+    instants = [
+        '{"id":"1","at":"2026-03-25T12:00:00.123456"}',
+        '{"id":"2","at":"1969-12-31T23:59:59.999999"}',
+        '{"id":"3","at":null}',
+    ]
+    assert found_in(lake) == {
+        "lines": ['{"id": "5"}'],
+        "micros": ['{"id":"4","at":"2026-03-25T12:00:00.123456"}'],
+        "naive": instants,
+        "nested": ['{"lines":[{"at":"2026-03-25T12:00:00.123456"}]}', '{"lines":null}'],
+        "utc": instants,
+    }
+    assert [r["_row"] for r in bronze(lake) if "naive" in r["_slice_id"]] == [1, 2, 3]
+    assert all(r["_sha256"] and r["_extracted_at"] and r["_attempt"] == 1 for r in bronze(lake))
+    assert [o["wrote"] for o in loaded()] == [False]
+
+
+REFUSED_BY_SPARK = {
+    "half": (pa.array([1.5, None, 0.1], pa.float16()), ["1.5", "null", "0.1"]),
+    "time_s": (pa.array([dt.time(1, 2, 3)], pa.time32("s")), ['"01:02:03.000000"']),
+    "time_us": (pa.array([dt.time(1, 2, 3, 4), None], pa.time64("us")), ['"01:02:03.000004"', "null"]),
+    "time_ns": (pa.array([1_234_567_891], pa.time64("ns")), ['"00:00:01.234567"']),
+    "uuid": (pa.array([b"0123456789abcdef", None], pa.uuid()), ['"30313233-3435-3637-3839-616263646566"', "null"]),
+    "decimal": (pa.array([decimal.Decimal("1.5"), None], pa.decimal256(50, 2)), ["1.50", "null"]),
+}
+NESTED = {
+    "list": (pa.array([[12345678.0, None], None, []], pa.list_(pa.float64())), ["[12345678,null]", "null", "[]"]),
+    "large_list": (pa.array([[0.5], None], pa.large_list(pa.float64())), ["[0.5]", "null"]),
+    "fixed_list": (pa.array([[1.0, 2.5], None, [3.0, 4.0]], pa.list_(pa.float64(), 2)), ["[1,2.5]", "null", "[3,4]"]),
+    "struct": (
+        pa.array([{"x": 12345678.0, "y": b"\xff"}, None], pa.struct({"x": pa.float64(), "y": pa.binary()})),
+        ['{"x":12345678,"y":"/w=="}', "null"],
+    ),
+    "map": (
+        pa.array([[("k", 1e15), ("l", None)], None, []], pa.map_(pa.string(), pa.float64())),
+        ['{"k":1000000000000000,"l":null}', "null", "{}"],
+    ),
+    "map_of_days": (pa.array([[(dt.date(2026, 1, 1), 1)]], pa.map_(pa.date32(), pa.int64())), ['{"2026-01-01":1}']),
+    "labels": (
+        pa.array([[{"l": "a"}], [{"l": None}]], pa.list_(pa.struct({"l": pa.dictionary(pa.int32(), pa.string())}))),
+        ['[{"l":"a"}]', '[{"l":null}]'],
+    ),
+}
+READ_BY_SPARK = {
+    "whole_unsigned": (pa.array([2**64 - 1], pa.uint64()), ["18446744073709551615"]),
+    "nothing": (pa.nulls(2), ["null", "null"]),
+    "label": (pa.array(["a", None]).dictionary_encode(), ['"a"', "null"]),
+    "span": (pa.array([dt.timedelta(seconds=1)], pa.duration("us")), ["1000000"]),
+    "exact": (pa.array([decimal.Decimal("123456789012345678901.50")], pa.decimal128(38, 2)), ["123456789012345678901.50"]),
+    "whole": (pa.array([9007199254740993, -(2**63)], pa.int64()), ["9007199254740993", "-9223372036854775808"]),
+    "day": (pa.array([dt.date(1, 1, 1)]), ['"0001-01-01"']),
+}
+
+
+def test_a_column_of_any_type_is_loaded_with_what_it_says(shop):
+    drops, lake, loaded = shop
+    columns = REFUSED_BY_SPARK | NESTED | READ_BY_SPARK
+    for name, (values, _) in columns.items():
+        pq.write_table(pa.table({"v": values}), drops / f"{name}.parquet")
+    loaded()
+    assert found_in(lake) == {name: [f'{{"v":{value}}}' for value in expected] for name, (_, expected) in columns.items()}
+
+
+def test_columns_may_be_called_and_packed_as_their_writer_likes(shop):
+    drops, lake, loaded = shop
+    names = pa.table([["x"], ["y"], ["z"]], names=["utm.source", "a `b`;{}", ""])
+    pq.write_table(names, drops / "names.parquet")
+    pq.write_table(pa.table([[1], [2]], names=["id", "ID"]), drops / "cases.parquet")
+    pq.write_table(pa.table({"_metadata": [1], "_file": [2]}), drops / "metadata.parquet")
+    pq.write_table(pa.table({"payload": ['{"id": "6"}'], "at": pa.array([NOON], pa.timestamp("ns"))}), drops / "received.parquet")
+    numbers = pa.table({"n": [1, 2], "x": [0.5, 1.5]})
+    for codec in ("none", "gzip", "brotli", "zstd", "lz4"):
+        pq.write_table(numbers, drops / f"{codec}.parquet", compression=codec)
+    pq.write_table(numbers, drops / "split.parquet", use_dictionary=False, column_encoding={"x": "BYTE_STREAM_SPLIT"})
+    loaded()
+    packed = ['{"n":1,"x":0.5}', '{"n":2,"x":1.5}']
+    assert found_in(lake) == {
+        "names": ['{"utm.source":"x","a `b`;{}":"y","":"z"}'],
+        "cases": ['{"id":1,"ID":2}'],
+        "metadata": ['{"_metadata":1,"_file":2}'],
+        "received": ['{"id": "6"}'],
+        **dict.fromkeys(("none", "gzip", "brotli", "zstd", "lz4", "split"), packed),
+    }
+
+
+def test_a_file_of_many_row_groups_keeps_its_rows_and_their_numbers(shop):
+    drops, lake, loaded = shop
+    table = pa.table(
+        {
+            "id": list(range(10_000)),
+            "at": pa.array([NOON] * 10_000, pa.timestamp("ns")),
+            "m": pa.array([[("k", 0.5)]] * 10_000, pa.map_(pa.string(), pa.float64())),
+        }
+    )
+    pq.write_table(table, drops / "many.parquet", row_group_size=3_000)
+    loaded()
+    assert [(r["_row"], json.loads(r["payload"])["id"]) for r in bronze(lake)] == [(n + 1, n) for n in range(10_000)]
+
+
+def test_a_number_has_no_exponent_where_it_is_whole_or_of_everyday_size(shop):
+    drops, lake, loaded = shop
+    said = {
+        12345678.0: "12345678",
+        1200.0: "1200",
+        -12345678.0: "-12345678",
+        9007199254740992.0: "9007199254740992",
+        123456789.125: "123456789.125",
+        0.1: "0.1",
+        361.79: "361.79",
+        0.0001: "0.0001",
+        0.000012345678: "0.000012345678",
+        1e-300: "1.0E-300",
+        1e16: "1.0E16",
+        float("inf"): '"Infinity"',
+        float("nan"): '"NaN"',
+    }
+    values = [*said, None]
+    pq.write_table(pa.table({"x": values, "short": pa.array([1.1, 12345678.0] * 7, pa.float32())}), drops / "a.parquet")
+    loaded()
+    expected = [f'{{"x":{text},"short":{short}}}' for text, short in zip([*said.values(), "null"], ["1.1", "12345678"] * 7)]
+    assert found_in(lake) == {"a": expected}
+
+
+def test_a_file_that_nobody_can_make_records_of_is_named_when_all_others_are_loaded(shop, capsys):
+    drops, lake, loaded = shop
+    pq.write_table(pa.table([[1], [2]], names=["id", "id"]), drops / "twice.parquet")
+    pq.write_table(pa.table({"id": [3]}), drops / "once.parquet")
+    for _ in range(2):
+        with pytest.raises(
+            GateError, match=r"bronze\.shop__orders: .*two columns are called 'id'; rename one and deliver .*twice\.parquet$"
+        ):
+            loaded()
+        assert found_in(lake) == {"once": ['{"id":3}']}
+    rewritten(drops / "twice.parquet", ["4"])
+    loaded()
+    assert found_in(lake) == {"once": ['{"id":3}'], "twice": ['{"id":"4"}']}
+    assert "left out, because attempt 2 replaced it" in capsys.readouterr().out

@@ -1,10 +1,9 @@
 """GA4's channel groups: each case by hand, and the coverage of the referrer lists."""
 
 import pytest
-from pyspark.sql import functions as F
 
 from conf.settings import SettingsError, read_yaml, rules
-from spark_jobs.functions.channels import check_channels, scrubbed_json, scrubbed_url, with_channel, with_traffic, with_traffic_key
+from spark_jobs.functions.channels import check_channels, with_channel, with_traffic, with_traffic_key
 
 COLUMNS = ("utm_source", "utm_medium", "utm_campaign", "click_id", "click_id_type", "referrer_url", "page_url", "channel", "event_type")
 SHAPE = "case INT, " + ", ".join(f"{c} STRING" for c in (*COLUMNS, "ad_network"))
@@ -285,34 +284,111 @@ def test_the_sources_that_ga4_publishes_have_their_kind(spark):
     assert {r["utm_source"]: r["source_kind"] for r in found} == wanted
 
 
-def test_a_personal_value_of_any_length_is_emptied(spark):
-    text = '{"token":"' + r"x\"" * 200_000 + '","plan":"pro"}'
-    rows = spark.createDataFrame([(text,)], "text STRING").select(scrubbed_json(F.col("text"), rules("channels")).alias("text"))
-    assert rows.first()["text"] == '{"token":null,"plan":"pro"}'
+# by kind, referrers' hosts, android-app packages and, where only a part is of that kind, host/path
+REFERRERS = {
+    "email": (
+        "mail.google.com inbox.google.com outlook.live.com outlook.office.com outlook.office365.com mail.live.com snt148.mail.live.com hotmail.com "
+        "mail.yahoo.com fr-mg42.mail.yahoo.com mail.yahoo.co.uk mail.yahoo.co.jp mail.yahoo.fr mail.aol.com webmail.aol.com icloud.com "
+        "mail.proton.me app.tuta.com mail.tutanota.com app.fastmail.com app.hey.com mail.zoho.com mail.zoho.eu mailbox.org posteo.de hushmail.com "
+        "navigator.gmx.net 3c.gmx.net lightmailer-bap.gmx.net deref-gmx.net deref-gmx.com 3c.web.de mail.web.de navigator.web.de deref-web.de "
+        "email.t-online.de webmail.freenet.de email.ionos.de email.ionos.co.uk mailbusiness.ionos.com email.1und1.de webmail.strato.de bluewin.ch "
+        "email.bluewin.ch mail.orange.fr messagerie.orange.fr orange.fr/webmail webmail.laposte.net zimbra.free.fr webmail.sfr.fr mail.libero.it "
+        "mail.virgilio.it mail.tiscali.it mail.alice.it poczta.onet.pl poczta.wp.pl poczta.o2.pl poczta.interia.pl email.seznam.cz mail.centrum.cz "
+        "e.mail.ru mail.rambler.ru mail.yandex.ru mail.yandex.com.tr mail.ukr.net mail.i.ua webmail.meta.ua mail.qq.com exmail.qq.com mail.163.com "
+        "mail.126.com mail.sina.com.cn mail.sohu.com mail.naver.com mail.daum.net mail.nate.com mail.docomo.ne.jp webmail.sso.biglobe.ne.jp "
+        "webmail.comcast.net connect.xfinity.com mail.att.net webmail.verizon.net webmail.cox.net webmail.charter.net webmail.spectrum.net "
+        "webmail.earthlink.net email.bt.com mail2.virginmedia.com mail.sky.com webmail.talktalk.co.uk webmail.optusnet.com.au webmail.bigpond.com "
+        "email.telstra.com webmail.optonline.net f4mail.rediff.com mail.terra.com.br email.uol.com.br email.bol.uol.com.br mail.sapo.pt "
+        "mail.ovh.net mail.infomaniak.com mail.mynet.com eur01.safelinks.protection.outlook.com webmail.town.example mail2.town.example "
+        "owa.town.example roundcube.town.example zimbra.town.example email.town.example mx.webmail.town.example "
+        "com.google.android.gm com.yahoo.mobile.client.android.mail com.microsoft.office.outlook ch.protonmail.android ru.mail.mailapp"
+    ),
+    "search": (
+        "yahoo.co.jp search.yahoo.co.jp yahoo.com web.de suche.web.de suche.gmx.net t-online.de suche.t-online.de search.bluewin.ch rambler.ru "
+        "nova.rambler.ru aol.com sapo.pt go.mail.ru seznam.cz onet.pl wp.pl libero.it google.de com.google.android.googlequicksearchbox "
+        "com.duckduckgo.mobile.android com.baidu.searchbox ru.yandex.searchplugin com.yahoo.mobile.client.android.search"
+    ),
+    "social": (
+        "com.whatsapp com.whatsapp.w4b com.instagram.barcelona com.instagram.android com.facebook.katana com.facebook.orca com.twitter.android "
+        "com.zhiliaoapp.musically com.linkedin.android com.reddit.frontpage org.telegram.messenger com.tencent.mm jp.naver.line.android "
+        "com.discord com.slack xyz.blueskyweb.app com.snapchat.android com.pinterest my.mail.ru groups.google.com"
+    ),
+    "video": "com.google.android.youtube tv.twitch.android.app",
+    "shopping": "com.amazon.mshop.android.shopping com.ebay.mobile",
+    None: (
+        "news.google.com docs.google.com finance.yahoo.com groups.yahoo.com news.mail.ru com.android.chrome mailchimpblog.com emailonacid.com "
+        "mail-order-shop.example mailonline.co.uk dailymail.co.uk email-marketing-blog.de searchenginejournal.com thesocialshop.example "
+        "webmaildomain.example emailmonday.example mailtrap.example gmailtips.example hotmailhelp.example hotmail-login.example owasp.org "
+        "zimbrablog.example roundcubeforum.example inboxes.example posteoblog.example outlookindia.com protonmailreview.example posta.com.tr "
+        "research.example socialsecurity.gov videomail.example yahoomailhelp.example webmailer-hosting.example deref-gmx.net.example "
+        "notmail.ru fastmail.com.example mail"
+    ),
+}
 
 
-def test_urls_and_properties_lose_what_names_a_person(spark):
-    text = '{"email":"a@b.example","plan":"pro","user":{"Phone" : "+44 1","n":1}}'
-    urls = [
-        "https://s.example/a?email=x%40y.example&b=1",
-        "https://s.example/a?b=1&TOKEN=abc",
-        "https://s.example/a?token=abc#top",
-        "https://s.example/a?myemail=1",
-        None,
+def test_a_referrer_has_its_more_specific_kind(spark):
+    wanted = {host: kind for kind, hosts in REFERRERS.items() for host in hosts.split()}
+    rows = [
+        (i, *hit(referrer=f"{'android-app' if host.startswith(('com.', 'org.', 'ru.m', 'ru.y')) else 'https'}://{host}/"))
+        for i, host in enumerate(wanted)
     ]
-    rows = spark.createDataFrame([(i, u, text) for i, u in enumerate(urls)], "i INT, url STRING, text STRING")
-    clean = rows.select(
-        scrubbed_url(rows["url"], rules("channels")).alias("url"), scrubbed_json(rows["text"], rules("channels")).alias("text"), "i"
-    )
-    found = clean.orderBy("i").collect()
-    assert [r["url"] for r in found] == [
-        "https://s.example/a?b=1",
-        "https://s.example/a?b=1",
-        "https://s.example/a#top",
-        "https://s.example/a?myemail=1",
-        None,
+    found = with_traffic(spark.createDataFrame(rows, SHAPE), rules("channels")).select("case", "source_kind").collect()
+    hosts = list(wanted)
+    assert {hosts[r["case"]]: r["source_kind"] for r in found} == wanted
+
+
+@pytest.mark.parametrize("scheme", ["http", "android-app"])
+def test_a_listed_host_beats_its_first_label_and_that_a_listed_domain_above_it(spark, scheme):
+    kinds = {kind: {"hosts": (), "names": ()} for kind in rules("channels")["kinds"]}
+    kinds |= {"search": {"hosts": ("portal.example", "mail.listed.example")}, "email": {"labels": ("mail", "webmail[0-9]*")}}
+    wanted = {
+        "portal.example": "search",
+        "a.portal.example": "search",
+        "mail.portal.example": "email",
+        "webmail2.portal.example": "email",
+        "mail.a.portal.example": "email",
+        "a.mail.portal.example": "search",
+        "mailer.portal.example": "search",
+        "mail.listed.example": "search",
+        "a.mail.listed.example": "search",
+        "mail.mail.listed.example": "email",
+        "mail.elsewhere.example": "email",
+        "elsewhere.example": None,
+    }
+    rows = [(i, *hit(referrer=f"{scheme}://{host}/x")) for i, host in enumerate(wanted)]
+    found = with_traffic(spark.createDataFrame(rows, SHAPE), {**rules("channels"), "kinds": kinds}).orderBy("case").collect()
+    assert [r["source_kind"] for r in found] == list(wanted.values())
+
+
+# referrers from which nobody comes, and their neighbours that are referrers
+RETURNS = (
+    "paypal.com www.sandbox.paypal.com checkout.stripe.com hooks.stripe.com pay.klarna.com live.adyen.com www.sofort.com www.mollie.com "
+    "centinelapi.cardinalcommerce.com secure.worldpay.com www.paytrail.com secure.przelewy24.pl pay.ideal.nl pay.amazon.com shop.app "
+    "checkout.square.site payments.braintreegateway.com live.opayo.co.uk portal.afterpay.com www.affirm.com blog.example www.forum.example.org"
+)
+NEIGHBOURS = "notpaypal.com paypal.com.example square.site example.org myblog.example"
+
+
+def test_own_sites_and_payment_providers_bring_nobody(spark):
+    declared = {**rules("channels"), "own_hosts": ("blog.example", "www.forum.example.org")}
+    plain = [hit(referrer=f"https://{host}/pay?x=1") for host in RETURNS.split()]
+    tagged = [
+        hit("paypal", "referral", referrer="https://paypal.com/"),
+        hit("paypal.com", referrer="https://paypal.com/"),
+        hit(click="gclid", referrer="https://paypal.com/"),
+        hit("checkout.stripe.com", "x", referrer="https://checkout.stripe.com/"),
     ]
-    assert found[0]["text"] == '{"email":null,"plan":"pro","user":{"Phone":null,"n":1}}'
+    others = [hit(referrer=f"https://{host}/") for host in NEIGHBOURS.split()]
+    rows = [(i, *row) for i, row in enumerate([*plain, *tagged, *others])]
+    found = with_channel(with_traffic_key(spark.createDataFrame(rows, SHAPE)), declared).orderBy("case").collect()
+    assert [(r["channel"], r["channel_rule"]) for r in found] == [
+        *[("Direct", "1:direct")] * len(plain),
+        ("Referral", "14:manual"),
+        ("Unassigned", "none:manual"),
+        ("Paid Search", "4:click_id"),
+        ("Organic Shopping", "10:manual"),
+        *[("Referral", "14:referrer")] * len(others),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -327,6 +403,22 @@ def test_urls_and_properties_lose_what_names_a_person(spark):
 def test_a_broken_rule_is_named(broken, said):
     with pytest.raises(SettingsError, match=said):
         check_channels({**rules("channels"), "channels": (broken, *rules("channels")["channels"])})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"own_host": ("blog.example",)}, r"channels.yml: unknown keys \['own_host'\]"),
+        ({"own_hosts": "blog.example"}, "own_hosts has 'blog.example'"),
+        ({"own_hosts": ("https://blog.example/",)}, r"own_hosts has \['https://blog.example/'\]"),
+        ({"own_hosts": ("blog.example", "Forum.example")}, r"own_hosts has \['Forum.example'\]"),
+        ({"payment_providers": ("paypal", 1.5)}, r"payment_providers has \['paypal', 1.5\]"),
+        ({"payment_providers": {"paypal.com": True}}, "payment_providers has {'paypal.com': True}"),
+    ],
+)
+def test_a_key_that_is_unknown_or_no_list_of_hosts_is_named(changed, said):
+    with pytest.raises(SettingsError, match=said):
+        check_channels({**rules("channels"), **changed})
 
 
 def test_a_rule_of_one_s_own_fires_in_its_place_and_says_so(spark):

@@ -3,9 +3,10 @@
 import datetime as dt
 from decimal import Decimal
 
+from hypothesis import given, settings, strategies as st
 from pyspark.sql import functions as F
 
-from spark_jobs.functions.money import amount_of, to_reporting_currency
+from spark_jobs.functions.money import amount_of, part_of, to_reporting_currency
 
 JAN_5 = dt.date(2026, 1, 5)
 SPENT = "spend_date DATE, currency STRING, spend_amount DECIMAL(18,6)"
@@ -38,3 +39,19 @@ def test_a_line_is_rounded_half_up_once(spark):
         amount_of(F.lit("1").cast("decimal(18,3)"), F.lit("0.004").cast("decimal(18,4)")).alias("down"),
     )
     assert row.first().asDict() == {"up": Decimal("3.35"), "down": Decimal("0.00")}
+
+
+def test_a_conversion_is_rounded_once(spark):
+    rows = spark.createDataFrame([(JAN_5, "USD", Decimal("9.99"))], "on_date DATE, currency STRING, amount DECIMAL(18,2)")
+    rates = spark.createDataFrame([(JAN_5, "USD", Decimal("0.70020020"))], "rate_date DATE, currency STRING, rate DECIMAL(18,8)")
+    # 6.994999998
+    assert to_reporting_currency(rows, rates, "amount", "on_date", "GBP").first()["reporting_amount"] == Decimal("6.99")
+
+
+@settings(max_examples=40, deadline=None, database=None)
+@given(st.lists(st.tuples(st.integers(-(10**16), 10**16), st.integers(0, 10**16), st.integers(10**13, 10**17)), min_size=5, max_size=5))
+def test_a_part_is_the_exact_one_half_up(spark, numbers):
+    rows = spark.createDataFrame([tuple(map(Decimal, row)) for row in numbers], "a DECIMAL(18,0), p DECIMAL(18,0), w DECIMAL(18,0)")
+    found = [int(r[0]) for r in rows.select(part_of(F.col("a"), F.col("p"), F.col("w"))).collect()]
+    exact = [(1 if a >= 0 else -1) * ((2 * abs(a) * p + w) // (2 * w)) for a, p, w in numbers]
+    assert found == exact

@@ -18,8 +18,12 @@ def day(number):
 def evidence_of(spark):
     def evidence_of(events=(), orders=(), contacts=()):
         tables = [
-            spark.createDataFrame(list(rows), f"source STRING, {at} TIMESTAMP, {IDENTIFIERS}")
-            for rows, at in ((events, "event_at"), (orders, "ordered_at"), (contacts, "valid_from"))
+            spark.createDataFrame(list(rows), f"source STRING, {at} TIMESTAMP, {IDENTIFIERS}{more}")
+            for rows, at, more in (
+                ([(*row, None)[:4] for row in events], "event_at", ", is_bot BOOLEAN"),
+                (orders, "ordered_at", ""),
+                (contacts, "valid_from", ""),
+            )
         ]
         return collect_evidence(*tables)
 
@@ -66,3 +70,13 @@ def test_the_same_pair_of_two_sources_shares_its_edge_key(evidence_of):
 def test_rows_without_identifiers_or_with_one_twice_say_nothing_more(evidence_of):
     rows = [("site", day(1), []), ("site", day(1), None), ("site", day(1), [A, A])]
     assert facts(evidence_of(events=rows)) == [expect("site", "presence", "a", None, 1, 1, 1)]
+
+
+def test_a_machine_s_events_make_no_person_and_take_none_away(evidence_of):
+    rows = [("site", day(1), [A], True), ("site", day(2), [U, A], True), ("site", day(3), [U], False), ("site", day(4), [U], None)]
+    assert facts(evidence_of(events=rows)) == [expect("site", "presence", "u", None, 3, 4, 2)]
+
+
+def test_an_identifier_of_an_order_stays_when_a_machine_carries_it_too(evidence_of):
+    found = evidence_of(events=[("site", day(1), [A, E], True)], orders=[("shop", day(2), [E])])
+    assert facts(found) == [expect("shop", "presence", "e", None, 2, 2, 1)]

@@ -184,3 +184,22 @@ def test_a_column_that_the_contract_got_since_is_added(lake):
     )
     assert publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_1, 6, "x")], contract(), generation=2).wrote
     assert stored(lake) == [(1, "2026-01-01", 5), (2, "2026-01-01", 6)]
+
+
+def test_a_row_that_moves_to_another_day_is_there_once(lake):
+    merge = contract(mode="merge", dedupe={"keep": "last", "by": ["seen"]})
+    publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_1, 5, "x")], merge)
+    publish(lake, [("a", 1, JAN_2, 6, "x")], merge, generation=2)
+    assert stored(lake) == [(1, "2026-01-02", 6), (2, "2026-01-01", 5)]
+
+
+def test_a_value_that_moves_to_another_column_is_a_change(spark, tmp_path):
+    columns = (*COLUMNS[:3], Field("first", "string"), Field("last", "string"))
+    table = Table(
+        "silver.visits", "one visit", ("source", "id"), columns, Write("merge", "day", ("source",), (), {"keep": "last", "by": []})
+    )
+    lake = Lake(spark, str(tmp_path / "lake"))
+    for generation, row in enumerate([("a", 1, JAN_1, "ann", None), ("a", 1, JAN_1, None, "ann")], start=1):
+        batch = spark.createDataFrame([row], "source STRING, id INT, day DATE, first STRING, last STRING")
+        assert lake.publish(batch, 1, table, "a", BOTH, Fence("visits/a", generation, f"r{generation}")).wrote
+    assert [tuple(r)[3:] for r in lake.rows(table).collect()] == [(None, "ann")]

@@ -1,11 +1,14 @@
 """Bronze payloads as fields: what does not parse is named."""
 
+import json
+
 import pytest
+from hypothesis import given as given_any, settings, strategies as st
 from pyspark.sql.classic.dataframe import DataFrame
 
 from conf.settings import mapping, source_names
 from spark_jobs.io.lake import Lake
-from spark_jobs.io.mapped import candidates, parsed, stated
+from spark_jobs.io.mapped import candidates, given, parsed, stated
 
 SHAPE = {"format": "json", "schema": "id STRING, at STRING, page STRUCT<url: STRING>, tags ARRAY<STRING>"}
 CASES = [
@@ -93,3 +96,94 @@ def test_a_time_names_its_day_in_a_year_of_four_digits(spark, kind):
 def test_fields_that_the_schema_does_not_name_are_told(spark):
     rows = spark.createDataFrame([('{"id": "a", "release": {"x": 1}, "at": null}',), ('{"id": "a"}',), ("{",)], "payload STRING")
     assert [row["_unmapped"] or [] for row in parsed(rows, SHAPE).collect()] == [["release"], [], []]
+
+
+ZONES = [
+    ("2026-07-10 10:11:12 BST", None),  # Britain's or Bangladesh's
+    ("2026-07-10 10:11:12 PST", None),
+    ("2026-07-10 10:11:12 CEST", None),
+    ("2026-07-10 10:11:12 CET", None),  # a place in summer time to Java, an hour less to who wrote it
+    ("2026-07-10 10:11:12 IST", None),
+    ("2026-07-10T10:11:12EST", None),
+    ("2026-07-10 10:11:12 am", None),
+    ("2026-07-10 10:11:12 GMT", "10:11:12"),
+    ("2026-07-10 10:11:12 UTC", "10:11:12"),
+    ("2026-07-10T10:11:12Z", "10:11:12"),
+    ("2026-07-10T10:11:12.5+0100", "09:11:12"),
+    ("2026-07-10 10:11:12 +01:00", "09:11:12"),
+    ("2026-07-10T10:11:12 GMT+1", "09:11:12"),
+    ("2026-07-10 10:11:12 Europe/London", "09:11:12"),
+    ("2026-07-10 10:11", "10:11:00"),
+    ("2026-07-10T", None),
+]
+
+
+def test_a_zone_is_an_offset_or_a_place_and_never_an_abbreviation(spark):
+    rows = spark.createDataFrame([(text,) for text, _ in ZONES], "text STRING")
+    found = rows.selectExpr(f"date_format(try_cast({stated('text', 'timestamp')} as timestamp), 'HH:mm:ss') as at").collect()
+    assert [(text, row["at"]) for (text, _), row in zip(ZONES, found)] == ZONES
+
+
+@pytest.mark.parametrize(("kind", "record_format", "is_none"), [
+    ("timestamp", "csv", True), ("timestamp", "json", True), ("decimal(18,4)", "csv", True), ("int", "json", False),
+])  # fmt: skip
+def test_an_empty_time_is_none_and_so_is_all_that_is_empty_in_a_csv_file(spark, kind, record_format, is_none):
+    rows = spark.createDataFrame([("",), (" \u00a0",), (None,), ("x",)], "text STRING")
+    found = [row[0] for row in rows.selectExpr(given("text", kind, record_format)).collect()]
+    assert found == [not is_none, not is_none, False, True]
+
+
+NUMBERS = ["1234567890123456.78", "1e2", "1E400", "12345678.0", "1.10", "-0.50", "12345678901234567890123", "7"]
+
+
+def test_numbers_become_text_as_they_were_received(spark):
+    shape = {
+        "format": "json",
+        "schema": "v STRING, inner STRUCT<a: STRING, b: BOOLEAN>, list ARRAY<STRING>, map MAP<STRING, STRING>, properties STRING",
+    }
+    payloads = [
+        f'{{"v": {n}, "inner": {{"a": {n}, "b": true}}, "list": [{n}, "{n}"], "map": {{"k": {n}}}, "properties": {{"p": [{n}, "say \\"{n}\\""]}}}}'
+        for n in NUMBERS
+    ]
+    rows = parsed(spark.createDataFrame([(p,) for p in payloads], "payload STRING"), shape).collect()
+    assert [row["_reason"] for row in rows] == [None] * len(NUMBERS)
+    assert [(row["v"], row["inner"]["a"], row["inner"]["b"], row["list"], row["map"]["k"]) for row in rows] == [
+        (n, n, True, [n, n], n) for n in NUMBERS
+    ]
+    assert [row["properties"] for row in rows] == [f'{{"p":[{n},"say \\"{n}\\""]}}' for n in NUMBERS]
+
+
+def test_numbers_beside_text_keep_their_types_and_a_wrong_one_is_named(spark):
+    shape = {"format": "json", "schema": "id STRING, price DOUBLE, n BIGINT"}
+    payloads = ['{"id": 7.50, "price": 1.50, "n": 12}', '{"id": 7.50, "price": "x", "n": 1}', '{"id": null, "price": 2.5}']
+    rows = parsed(spark.createDataFrame([(p,) for p in payloads], "payload STRING"), shape).collect()
+    assert [(row["id"], row["price"], row["n"], row["_reason"]) for row in rows] == [
+        ("7.50", 1.5, 12, None),
+        (rows[1]["id"], None, rows[1]["n"], "malformed_json"),
+        (None, 2.5, None, None),
+    ]
+
+
+def test_a_payload_with_the_sign_that_marks_numbers_is_read_without_it(spark):
+    rows = parsed(spark.createDataFrame([('{"id": "\ue0001.5", "at": 1.50}',)], "payload STRING"), SHAPE).collect()
+    assert (rows[0]["id"], rows[0]["_reason"]) == ("\ue0001.5", None)
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given_any(
+    st.dictionaries(
+        st.text(max_size=4),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+            max_leaves=8,
+        ),
+        max_size=3,
+    )
+)
+def test_any_object_that_stays_text_says_what_was_received(spark, value):
+    payload = json.dumps({"id": "a", "properties": value})
+    (row,) = parsed(spark.createDataFrame([(payload,)], "payload STRING"), {"format": "json", "schema": "properties STRING"}).collect()
+    assert row["_reason"] is None
+    # floats as text: 1e16 and 10000000000000000.0 are two ways to write what was sent in one
+    assert json.loads(row["properties"], parse_float=str) == json.loads(json.dumps(value), parse_float=str)

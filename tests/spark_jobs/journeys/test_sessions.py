@@ -70,6 +70,13 @@ def test_a_new_campaign_starts_a_session_and_the_same_one_does_not(sessions_of):
     ]  # fmt: skip
 
 
+def test_who_comes_back_from_paying_is_in_the_session_that_paid(sessions_of):
+    spring = dict(utm_source="news", utm_medium="email", utm_campaign="spring", channel="Email", channel_rule="15:manual")
+    returned = view(at(10, 20), channel="Direct", channel_rule="1:direct", page_path="/thanks")
+    [session] = sessions_of([view(at(10), **spring), view(at(10, 5)), returned])
+    assert (session.channel, session.channel_rule, session.exit_path, session.events) == ("Email", "15:manual", "/thanks", 3)
+
+
 def test_after_silence_the_same_campaign_starts_again(sessions_of):
     tagged = dict(utm_source="news", utm_campaign="spring", channel="Email")
     found = sessions_of([view(at(10), **tagged), view(at(11)), view(at(11, 1), **tagged)])
@@ -164,6 +171,11 @@ def test_a_machine_changes_no_person_s_session_even_with_its_cookie(sessions_of)
     found = sessions_of(people + stolen + views(100, 0.1, at(9, 59)))
     assert [s for s in found if not s.is_bot] == alone
     assert len({s.session_id for s in found}) == len(found) == 5
+
+
+def test_a_machine_s_session_is_nobody_s_even_with_a_person_s_cookie(sessions_of):
+    found = sessions_of([view(at(10)), view(at(10, 1), is_bot=True, bot_reason="crawler"), view(at(12), identifiers=ROBOT, is_bot=True)])
+    assert [(s.person_id, s.is_bot) for s in found] == [("P", False), (None, True), (None, True)]
 
 
 def test_a_late_event_repairs_the_session_it_touches_and_no_other(sessions_of):

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from spark_jobs.report.health import open_quarantine, table_health
+from spark_jobs.report.health import count_rows, open_quarantine, table_health
 
 NOW = dt.datetime(2026, 5, 3, 12, tzinfo=dt.UTC)
 
@@ -126,3 +126,12 @@ def test_rows_now_are_counted_from_the_log(lake, write):
     write("gold.people", [dict(person_id="p1", is_known=True, identifiers=1, merged_people=0, sessions=0, orders=0, currency="GBP")])
     health = health_of(lake, "gold.people")
     assert (health.rows, health.status) == (1, "unrecorded")
+
+
+def test_deleted_rows_are_not_counted_though_their_file_still_has_them(spark, tmp_path):
+    path = f"delta.`{tmp_path}/identity/edges`"
+    spark.sql(f"CREATE TABLE {path} (id BIGINT) USING delta TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
+    spark.range(1000).coalesce(1).write.format("delta").mode("append").save(f"{tmp_path}/identity/edges")
+    assert count_rows(tmp_path, "identity.edges") == 1000
+    spark.sql(f"DELETE FROM {path} WHERE id < 100")
+    assert count_rows(tmp_path, "identity.edges") == 900

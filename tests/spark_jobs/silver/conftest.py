@@ -8,7 +8,9 @@ import pytest
 
 from conf.tables import table
 
-PROVENANCE = "_reason STRING, _extracted_at TIMESTAMP, _slice_id STRING, _attempt INT, _slice_from STRING, _unmapped ARRAY<STRING>"
+PROVENANCE = (
+    "_reason STRING, _extracted_at TIMESTAMP, _slice_id STRING, _attempt INT, _slice_from STRING, _sha256 STRING, _unmapped ARRAY<STRING>"
+)
 EXTRACTED = dt.datetime(2026, 1, 20)
 
 

@@ -29,7 +29,7 @@ def spent(mapped, rows_of):
 
 
 def test_spend_is_converted_at_the_day_s_rate(spent):
-    assert spent(spend_row())[0]["reporting_amount"] == Decimal("13.57")
+    assert spent(spend_row())[0]["reporting_amount"] == Decimal("13.574")
 
 
 def test_a_day_without_a_rate_keeps_the_spend_and_says_so(spent):
@@ -45,3 +45,19 @@ def test_levels_that_a_vendor_lacks_are_empty_and_the_extraction_is_named(spent)
 def test_every_delivery_of_a_day_reaches_the_engine_which_keeps_the_newest(spent):
     assert len(spent(spend_row(), spend_row(_attempt=2, spend_amount=Decimal("11.9")))) == 2
     assert table("silver.ad_spend").write.dedupe["keep"] == "last"
+
+
+def test_rows_of_one_delivery_for_one_ad_and_day_are_parts_that_add_up(spent):
+    search, display = spend_row(_sha256="a", clicks=40), spend_row(_sha256="b", clicks=20)
+    found = spent(search, display, search, spend_row(ad_id="x2", _sha256="c"))
+    # the same record twice is one part
+    assert [(row["ad_id"], row["clicks"], row["part"]) for row in found] == [("x1", 40, 1), ("x1", 20, 2), ("x1", 40, 1), ("x2", 3, 1)]
+
+
+def test_the_parts_of_an_older_delivery_are_replaced_with_it(spent):
+    older = [spend_row(_sha256=name, _slice_id="s0", _extracted_at=dt.datetime(2026, 1, 19)) for name in "ab"]
+    assert [row["part"] for row in spent(*older, spend_row(_sha256="c"), spend_row(_sha256="d", _reason="bad"))] == [1, 1, 1, 1]
+
+
+def test_spend_below_a_cent_is_not_rounded_away(spent):
+    assert spent(spend_row(spend_amount=Decimal("0.004900")))[0]["reporting_amount"] == Decimal("0.00539")

@@ -92,7 +92,95 @@ def test_tags_and_path_come_from_the_url_unless_given(conformed):
         "Paid Search",
     ]
     assert read["page_url"] == "https://s.example/shoes?utm_source=google&utm_medium=cpc&utm_campaign=spring%20sale"
-    assert (given["utm_source"], given["page_path"], broken["utm_source"]) == ("bing", "/x", None)
+    assert (given["utm_source"], given["page_path"], broken["utm_source"]) == ("bing", "/x", "%zz")
+
+
+GOOGLE = "https://www.google.com/"
+# page and referrer -> kind and value of the click id, and the channel
+LANDINGS = [
+    ("https://shop.example/?gclid=EAIaIQobChMI-x", GOOGLE, "gclid", "EAIaIQobChMI-x", "Paid Search"),
+    ("https://shop.example/lamp?gbraid=0AAAA&gad_source=1", GOOGLE, "gbraid", "0AAAA", "Paid Search"),
+    ("https://shop.example/lamp?wbraid=CjgK", None, "wbraid", "CjgK", "Paid Search"),
+    ("https://shop.example/?msclkid=abc123", "https://www.bing.com/", "msclkid", "abc123", "Paid Search"),
+    ("https://shop.example/?fbclid=IwAR0x", "https://l.facebook.com/", "fbclid", "IwAR0x", "Paid Social"),
+    ("https://shop.example/?ttclid=E.C.P.x", None, "ttclid", "E.C.P.x", "Paid Social"),
+    ("https://shop.example/?utm_source=google&utm_medium=cpc&utm_campaign=spring&gclid=EAIa", GOOGLE, "gclid", "EAIa", "Paid Search"),
+    ("https://shop.example/?x=gclid=1", GOOGLE, None, None, "Organic Search"),
+    ("http://semicomplete.com/?gclid=EAIaIQ", GOOGLE, "gclid", "EAIaIQ", "Paid Search"),
+]
+
+
+def test_a_click_id_that_stands_in_the_landing_page_s_address_alone_decides_its_channel(conformed):
+    found = conformed(*(event(page_url=page, referrer_url=referrer, client_event_id=page) for page, referrer, *_ in LANDINGS))
+    seen = [(r["page_url"], r["referrer_url"], r["click_id_type"], r["click_id"], r["channel"]) for r in found]
+    assert seen == LANDINGS
+
+
+def test_a_click_id_that_the_record_gives_stands(conformed):
+    page = "https://shop.example/?gclid=EAIa"
+    given, empty, nameless = conformed(
+        event(page_url=page, click_id="m1", click_id_type="msclkid"),
+        event(page_url=page, click_id=" ", click_id_type="msclkid"),
+        event(page_url="https://shop.example/", click_id_type="msclkid"),
+    )
+    assert [(r["click_id"], r["click_id_type"]) for r in (given, empty, nameless)] == [
+        ("m1", "msclkid"),
+        ("EAIa", "gclid"),
+        (None, "msclkid"),
+    ]
+
+
+def test_a_percent_sign_that_begins_no_escape_stays(conformed):
+    found = conformed(
+        event(page_url="https://shop.example/?utm_source=google&utm_medium=cpc&utm_campaign=spring-20%-off"),
+        event(page_url="https://shop.example/?utm_source=newsletter&utm_medium=email%&utm_campaign=100%cotton"),
+        event(page_url="https://shop.example/?utm_source=google&utm_medium=cpc&utm_campaign=50%25+off%20%C3%A9t%C3%A9"),
+        event(page_url="https://shop.example/?utm_source=partner&utm_medium=referral&utm_campaign=caf%E9&utm_term=%"),
+    )
+    assert [(r["utm_medium"], r["utm_campaign"], r["utm_term"], r["page_path"]) for r in found] == [
+        ("cpc", "spring-20%-off", None, "/"),
+        ("email%", "100%cotton", None, "/"),
+        ("cpc", "50% off été", None, "/"),
+        ("referral", "caf\ufffd", "%", "/"),
+    ]
+    assert found[0]["channel"] == "Paid Search"
+
+
+ANN, SHOP = "ann.smith@mail.example", "https://shop.example"
+PERSONAL = [
+    ({"page_url": f"{SHOP}/u?user%5Bemail%5D=ann.smith%40mail.example&x=1"}, {"page_url": f"{SHOP}/u?x=1", "page_path": "/u"}),
+    ({"page_url": f"{SHOP}/u?user[email]={ANN}&x=1"}, {"page_url": f"{SHOP}/u?x=1"}),
+    ({"page_url": f"{SHOP}/u?e%6Dail=ann.smith%40mail.example"}, {"page_url": f"{SHOP}/u"}),
+    (
+        {"page_url": f"{SHOP}/?utm_source=newsletter&utm_medium=email&utm_term=ann.smith%40mail.example"},
+        {"page_url": f"{SHOP}/?utm_source=newsletter&utm_medium=email&utm_term=[email]", "utm_term": "[email]", "channel": "Email"},
+    ),
+    ({"properties": f'{{"email": ["{ANN}"]}}'}, {"properties": '{"email":null}'}),
+    ({"properties": f'{{"email": {{"address": "{ANN}"}}}}'}, {"properties": '{"email":null}'}),
+    ({"page_url": f"{SHOP}/unsubscribe/{ANN}"}, {"page_url": f"{SHOP}/unsubscribe/[email]", "page_path": "/unsubscribe/[email]"}),
+    (
+        {"page_title": f"Hello {ANN}", "campaign_id": ANN, "campaign_name": f"to {ANN}"},
+        {"page_title": "Hello [email]", "campaign_id": "[email]"},
+    ),
+    ({"utm_campaign": "ann.smith%2540mail.example", "click_id": ANN, "ad_id": ANN}, {"utm_campaign": "[email]", "click_id": "[email]"}),
+    (
+        {"page_path": f"/a;email={ANN}/b", "referrer_url": f"https://ann:{ANN}@a.example/?token=1a"},
+        {"page_path": "/a/b", "referrer_url": "https://a.example/"},
+    ),
+]
+
+
+def test_no_column_holds_an_e_mail_address(conformed):
+    found = conformed(*(event(**said) for said, _ in PERSONAL))
+    assert [{c: row[c] for c in clean} for row, (_, clean) in zip(found, PERSONAL)] == [clean for _, clean in PERSONAL]
+    assert not [row for row in found if "mail.example" in str(row).lower()]
+    # what was said decides which event it is, not what is left of it
+    assert len({row["event_id"] for row in found}) == len(PERSONAL)
+
+
+def test_a_member_called_like_an_address_is_not_told_as_drift_by_its_name(conformed):
+    (found,) = conformed(event(event_name="product_viewed", product_id="P-1", properties=f'{{"price":9.5,"{ANN}":1}}'))
+    assert found["properties"] == '{"price":9.5,"[email]":1}' and [d["path"] for d in found["_drift"]] == ["/[email]"]
 
 
 def test_agent_and_address_become_facts_and_are_dropped(conformed):
