@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.settings import rules
@@ -11,13 +13,18 @@ OWN, REPORTING = "decimal(18,4)", "decimal(18,2)"
 MOST_DECIMALS, REPORTING_DECIMALS = 4, 2
 
 
-def rounded(amount: Column, currency: Column) -> Column:
-    """The exact amount as OWN, half up to the decimals of its currency (ISO 4217, conf/rules/currencies.yml)."""
+def by_decimals(currency: Column, value_of: Callable[[int], Column]) -> Column:
+    """What value_of makes of the number of decimals that the row's currency has (ISO 4217, conf/rules/currencies.yml)."""
     declared = rules("currencies")
-    found = F.round(amount, declared["default"]).cast(OWN)
+    found = value_of(declared["default"])
     for decimals, currencies in sorted(declared["decimals"].items()):
-        found = F.when(currency.isin(*currencies), F.round(amount, int(decimals)).cast(OWN)).otherwise(found)
+        found = F.when(currency.isin(*currencies), value_of(int(decimals))).otherwise(found)
     return found
+
+
+def rounded(amount: Column, currency: Column) -> Column:
+    """The exact amount as OWN, half up to the decimals of its currency."""
+    return by_decimals(currency, lambda decimals: F.round(amount, decimals).cast(OWN))
 
 
 def amount_of(quantity: Column, unit_amount: Column, currency: Column | None = None) -> Column:
@@ -74,11 +81,7 @@ def finest(amount: Column) -> Column:
 
 def minor_unit(currency: Column) -> Column:
     """How many 0.0001 the minor unit of a currency has: 100 of GBP, 10 of KWD."""
-    declared = rules("currencies")
-    found = F.lit(10 ** (MOST_DECIMALS - declared["default"]))
-    for decimals, currencies in sorted(declared["decimals"].items()):
-        found = F.when(currency.isin(*currencies), F.lit(10 ** (MOST_DECIMALS - int(decimals)))).otherwise(found)
-    return found
+    return by_decimals(currency, lambda decimals: F.lit(10 ** (MOST_DECIMALS - decimals)))
 
 
 def net_of_refund(refunded: Column, net: Column, paid: Column, currency: Column) -> Column:
