@@ -20,6 +20,7 @@ from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.settings import SettingsError
 from spark_jobs.functions.plans import materialised
+from spark_jobs.functions.text import stripped
 
 # the keys of conf/rules/channels.yml; spark_jobs/functions/scrubbing.py reads the last three
 KEYS = (
@@ -31,14 +32,12 @@ NO_REFERRERS = ("own_hosts", "payment_providers")
 HOST = re.compile(r"[^\sA-Z/:?#@.]+(\.[^\sA-Z/:?#@.]+)+")
 KINDS = ("none", "ai", "email", "search", "social", "video", "shopping")
 DEEPEST = 5
-# what tags carry at their ends when somebody pasted them: line ends, tabs, spaces that do not break, byte order marks
-BLANKS = " \t\r\n\f\v\u00a0\u200b\u3000\ufeff"
 NOT_SET = "(not set)"
 
 
 def text_of(column: str) -> Column:
     """The column without blanks at its ends and in lower case; null when it is empty."""
-    return F.nullif(F.lower(F.trim(F.col(column), F.lit(BLANKS))), F.lit(""))
+    return F.nullif(F.lower(stripped(F.col(column))), F.lit(""))
 
 
 def host_of(url: Column) -> Column:
