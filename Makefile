@@ -17,7 +17,7 @@ demo: setup ## a seeded shop through Airflow into the report; ONCE=1 ends by its
 real: setup ## the same DAGs on real files: DATA=folder
 	@THROUGHLINE_HOME=$${THROUGHLINE_HOME:-$(CURDIR)/.throughline-real} $(PYTHON) -m spark_jobs real --data $(DATA) $(if $(ONCE),--once)
 
-up: setup ## Airflow and the Spark server, nothing else, until Ctrl-C
+up: setup ## Airflow and the Spark server, nothing else, until Ctrl-C; what ends is started again
 	@$(PYTHON) -m spark_jobs up
 
 test: setup ## all tests (TESTS=path for a part)
@@ -42,13 +42,13 @@ golden: setup ## rewrite the golden files from what the DAGs render now
 lock: ## requirements.txt from pyproject.toml
 	@uv pip compile -q --generate-hashes --python-version 3.11 --python-platform linux pyproject.toml -o requirements.txt
 
-status: ## services, last runs, freshness, open quarantine, versions
+status: ## services, key, last runs, freshness, open quarantine, versions
 	@$(PYTHON) -m spark_jobs status
 
-doctor: ## Java, ports, disk, memory, versions, with the fix for each
+doctor: ## Java, ports, disk, memory, key, versions, with the fix for each
 	@$(PYTHON) -m spark_jobs doctor
 
-clean: ## remove what was made (.throughline, .throughline-real)
+clean: ## remove what Throughline made and marked as its own (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
 .PHONY: help setup demo real up test check bench-pipeline bench-score score golden lock status doctor clean

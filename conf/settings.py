@@ -5,8 +5,12 @@ A key that is not a field, or a field that is missing, is a SettingsError that n
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import os
+import re
+import shutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -17,10 +21,25 @@ import yaml
 
 CONF = Path(__file__).resolve().parent
 REPOSITORY = CONF.parent
+# in every folder that the product makes in a home
+OWN_MARK = ".made_by_throughline"
+# the homes that this process holds, and the open folder whose lock says so
+_held: dict[Path, int] = {}
+
+
+# what a source does with its records, and what it and its streams may be called: folders, tables and DAGs bear their names
+KINDS = ("batch", "event_log")
+NAME = "[A-Za-z][A-Za-z0-9_-]{0,79}"
 
 
 class SettingsError(ValueError):
     """A configuration file does not say what it must; the message names file, key and what is allowed."""
+
+
+class DiskFullError(SettingsError):
+    """There is less room on the disk than conf/platform.yml wants before work begins; try again when there is more."""
+
+    exit_code = 4
 
 
 def freeze(value: Any) -> Any:
@@ -38,7 +57,9 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         raise SettingsError(f"{path}: no such file; the files beside it are {sorted(p.name for p in path.parent.glob('*.yml'))}")
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); let the user that runs Throughline read it") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(loaded, dict):
         raise SettingsError(f"{path}: expected a mapping at the top, got {type(loaded).__name__}")
@@ -59,7 +80,7 @@ SIMPLE: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str"
 def build(kind: type, values: Mapping[str, Any], where: object) -> Any:
     """values as the dataclass `kind`; unknown and missing keys are errors that print what is allowed."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - set(fields))
+    unknown = sorted(set(map(str, values)) - set(fields))
     required = {n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}
     missing = sorted(required - set(values))
     if unknown or missing:
@@ -86,6 +107,8 @@ class Platform:
     min_free_disk_gb: int
     min_memory_gb: int
     spark_driver_memory: str
+    max_record_bytes: int = 8 * 2**20
+    max_expanded_bytes: int = 20 * 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +137,59 @@ def home() -> Path:
     return Path(os.environ.get("THROUGHLINE_HOME") or REPOSITORY / ".throughline").resolve()
 
 
+def made(folder: Path) -> Path:
+    """The folder, made where it is not there yet. The home and what lies in it is its owner's alone and marked as the product's own: `clean`
+    removes no folder without its mark. This process holds the home from then on."""
+    if folder.parent == home():
+        made(home())
+    elif folder != home():
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            (folder / OWN_MARK).write_text(
+                "Throughline made this folder; `make clean` removes it with everything in it.\n", encoding="utf-8"
+            )
+    hold(home())
+    return folder
+
+
+def hold(folder: Path, alone: bool = False) -> bool:
+    """Take part in a home's lock until this process ends, or, alone, have it for this process only; False when others have it.
+
+    Who works in a home holds it, so that `clean` removes nothing under a running job. A home that is not there yet, or whose file system
+    knows no locks, is held by nobody. A process works in one home at a time.
+    """
+    for other in [one for one in _held if one != folder and not alone]:
+        let_go(other)
+    while folder.is_dir() and (alone or folder not in _held):
+        opened = _held.pop(folder, -1)
+        if opened < 0:
+            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+        except BlockingIOError:
+            os.close(opened)
+            return False
+        except OSError:
+            os.close(opened)
+            return True
+        # else the folder was removed while this process waited
+        if folder.is_dir() and os.path.samestat(os.fstat(opened), folder.stat()):
+            _held[folder] = opened
+            return True
+        os.close(opened)
+    return True
+
+
+def let_go(folder: Path) -> None:
+    """Give a home's lock back before this process ends."""
+    if folder in _held:
+        os.close(_held.pop(folder))
+
+
 def platform() -> Platform:
     """The installation's settings; THROUGHLINE_LAKE and THROUGHLINE_SUBMIT_MODE override the file."""
     path = CONF / "platform.yml"
@@ -134,6 +210,24 @@ def platform() -> Platform:
     return result
 
 
+def refuse_full_disk(path: str | Path) -> None:
+    """Raises DiskFullError where less than platform().min_free_disk_gb are free on the disk that `path` lies, or would lie, on.
+
+    A place that is no local folder (s3a://…) has no such limit.
+    """
+    if "://" in str(path):
+        return
+    folder = Path(path).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    needed, free = platform().min_free_disk_gb, shutil.disk_usage(folder).free / 1e9
+    if free < needed:
+        raise DiskFullError(
+            f"{path}: {free:.1f} GB are free on its disk, and conf/platform.yml says min_free_disk_gb: {needed}; nothing was begun: "
+            "free some, or set THROUGHLINE_HOME to another disk, and try again"
+        )
+
+
 @cache
 def rules(name: str) -> Mapping[str, Any]:
     """conf/rules/<name>.yml as a frozen mapping."""
@@ -151,8 +245,22 @@ def source(name: str) -> Source:
     result: Source = build(Source, values, path)
     if result.source != name:
         raise SettingsError(f"{path}: says source: {result.source!r}, its file name says {name!r}")
+    allowed = {"connector": connectors(), "kind": KINDS}
+    for key, values_of in allowed.items():
+        if getattr(result, key) not in values_of:
+            raise SettingsError(f"{path}: {key} is {getattr(result, key)!r}; allowed are {list(values_of)}")
     if not isinstance(result.streams, Mapping) or not all(isinstance(stream, Mapping) for stream in result.streams.values()):
         raise SettingsError(f"{path}: streams is {values['streams']!r}; give a mapping of names, as {{orders: {{path: '{{date}}.csv'}}}}")
+    if strange := [one for one in (name, *result.streams) if not re.fullmatch(NAME, str(one))]:
+        raise SettingsError(
+            f"{path}: {strange} cannot be the name of a source or stream: letters, digits, _ and - are, from a letter on, up to 80"
+        )
+    if not isinstance(result.settings, Mapping):
+        raise SettingsError(f"{path}: settings is {result.settings!r}; give a mapping")
+    if not isinstance(result.silver, tuple):
+        raise SettingsError(f"{path}: silver is {result.silver!r}; give a list of tables")
+    for table in result.silver:
+        columns_of(str(table), f"{path}: silver: {table}")
     return result
 
 
@@ -162,23 +270,60 @@ def source_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (CONF / "sources").glob("*.yml")))
 
 
+def connectors() -> tuple[str, ...]:
+    """Every connector that a source may name, sorted."""
+    return tuple(sorted(path.stem for path in (REPOSITORY / "connectors" / "sources").glob("*.py") if path.stem != "__init__"))
+
+
+def checked(name: str) -> Source:
+    """The source, when its file and that of its mapping (where it has one) say what they must. Raises SettingsError for either."""
+    found = source(name)
+    if (CONF / "mappings" / f"{name}.yml").is_file():
+        mapping(name)
+    return found
+
+
+def sources() -> tuple[Source, ...]:
+    """The declared sources whose own files and mappings are right, sorted by name; faults() says what is wrong with the others."""
+    wrong = faults()
+    return tuple(source(name) for name in source_names() if name not in wrong)
+
+
+def faults() -> dict[str, str]:
+    """By the name of a source, the sentence that says what is wrong with its file or its mapping: one wrong file costs its own source only."""
+    found = {}
+    for name in source_names():
+        try:
+            checked(name)
+        except SettingsError as error:
+            found[name] = str(error)
+    return found
+
+
 @cache
 def mapping(source_name: str) -> Mapping[str, Any]:
     """conf/mappings/<source>.yml: how a source's bronze records become silver rows. Raises SettingsError naming what is unknown or missing."""
     path = CONF / "mappings" / f"{source_name}.yml"
     found = read_yaml(path)
     check_keys(found, {"streams"}, {"streams"}, str(path))
-    for stream, spec in found["streams"].items():
+    for stream, spec in _named(found["streams"], f"{path}: streams").items():
         where = f"{path}: stream {stream}"
         check_keys(spec, {"record", "tables", "lookup"}, {"record", "tables"}, where)
         if stream not in source(source_name).streams:
             raise SettingsError(f"{where}: conf/sources/{source_name}.yml has the streams {sorted(source(source_name).streams)}")
-        for name, target in spec["tables"].items():
+        for name, target in _named(spec["tables"], f"{where}: tables").items():
             check_keys(target, {"columns", "where", "reject", "extra", "identifiers"}, {"columns"}, f"{where}: {name}")
             columns = columns_of(name, f"{where}: {name}")
-            if unknown := sorted(set(target["columns"]) - columns):
+            if unknown := sorted(set(map(str, _named(target["columns"], f"{where}: {name}: columns"))) - columns):
                 raise SettingsError(f"{where}: {name} has no columns {unknown}; there are {sorted(columns)}")
     return found
+
+
+def _named(values: Any, where: str) -> Mapping[str, Any]:
+    """The values, which must be a mapping by names."""
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{where}: expected a mapping by names, got {values!r}")
+    return values
 
 
 def check_keys(values: Any, allowed: set[str], needed: set[str], where: str) -> None:
@@ -192,7 +337,7 @@ def check_keys(values: Any, allowed: set[str], needed: set[str], where: str) -> 
 
 def columns_of(table: str, where: str) -> set[str]:
     """The columns of a declared table, by conf/tables."""
-    path = CONF / "tables" / (table.replace(".", "/") + ".yml")
+    path = CONF / "tables" / (str(table).replace(".", "/") + ".yml")
     if not path.is_file():
         known = sorted(f"silver.{p.stem}" for p in (CONF / "tables" / "silver").glob("*.yml"))
         raise SettingsError(f"{where}: there is no such table; there are {known}")
@@ -200,11 +345,7 @@ def columns_of(table: str, where: str) -> set[str]:
 
 
 def sources_of(table: str) -> tuple[str, ...]:
-    """The sources whose mapping fills `table`."""
-    found = []
-    for name in source_names():
-        if (CONF / "mappings" / f"{name}.yml").is_file():
-            streams = mapping(name)["streams"]
-            if any(table in stream["tables"] for stream in streams.values()):
-                found.append(name)
-    return tuple(found)
+    """The sources whose mapping fills `table`; one whose declaration is wrong fills none (faults() says why)."""
+    wrong = faults()
+    sound = [name for name in source_names() if name not in wrong and (CONF / "mappings" / f"{name}.yml").is_file()]
+    return tuple(name for name in sound if any(table in stream["tables"] for stream in mapping(name)["streams"].values()))

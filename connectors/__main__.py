@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
 import sys
 import uuid
 from datetime import UTC, datetime
@@ -14,9 +15,11 @@ from typing import Annotated
 
 import typer
 
-from conf import settings
+from conf import doors, settings
+from conf.personal import masked_text
+from conf.printing import shown
 from connectors.errors import ConnectorError
-from connectors.kernel.landing import Landing
+from connectors.kernel.landing import CANNOT_WRITE, Landing
 
 app = typer.Typer(
     add_completion=False,
@@ -43,9 +46,12 @@ def pull(
     where = settings.platform().landing
     if "://" in where:
         raise ConnectorError(f"landing is {where}; files are dropped into a local folder: set landing in conf/platform.yml to one")
+    settings.refuse_full_disk(where)
     run = run_id or f"pull-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     connector = _connector(declared)
-    counts = connector.pull(declared, from_.date(), to.date(), Landing(Path(where), run), lambda text: typer.echo(text, err=True))
+    counts = connector.pull(
+        declared, from_.date(), to.date(), Landing(Path(where), run), lambda text: typer.echo(shown(masked_text(text)), err=True)
+    )
     streams = {name: dataclasses.asdict(count) for name, count in counts.items()}
     total = {key: sum(one[key] for one in streams.values()) for key in ("files", "landed", "skipped", "records")}
     line = {"source": source, "from": f"{from_:%Y-%m-%d}", "to": f"{to:%Y-%m-%d}", "run_id": run, **total, "streams": streams}
@@ -103,10 +109,17 @@ def show_score(
 def main(commands: typer.Typer = app) -> int:
     """Run them with this process's arguments; what a user can mend is one sentence, without a stack trace."""
     try:
+        os.umask(doors.OTHERS)
+        settings.hold(settings.home())
+        doors.close_home()
         commands(standalone_mode=False)
     except (ConnectorError, settings.SettingsError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(shown(masked_text(f"error: {error}"), lines=True), file=sys.stderr)
         return getattr(error, "exit_code", 2)
+    except OSError as error:
+        advice = CANNOT_WRITE.get(error.errno or 0, "look at its disk")
+        print(shown(f"error: {error.filename or 'a file'}: {error.strerror or error}; {advice}, then try again"), file=sys.stderr)
+        return 4
     except typer.Abort:
         return 130
     except Exception as error:

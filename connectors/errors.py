@@ -22,6 +22,16 @@ class UnreadableFileError(ConnectorError):
     """A dropped file is cut off, damaged or not what its name says; nothing of it was landed."""
 
 
+class ChangedFileError(UnreadableFileError):
+    """A dropped file was changed while it was being landed; nothing of it was landed."""
+
+
+class LandingError(ConnectorError):
+    """The landing folder cannot be written: its disk is full or read-only; what is landed is whole."""
+
+    exit_code = 4
+
+
 class LandingBusyError(ConnectorError):
     """Another pull is landing the same slice; try again when it is done."""
 

@@ -4,8 +4,8 @@ A gate stands before each table: a batch that fails a blocking check is not publ
 
 **Reads** `silver.*`. **Writes** `identity.*`, `journeys.*`, `attribution.*`, `segments.*`, `gold.*`, `report.html`.
 
-**Run again**: trigger with `from` and `to` (one run rebuilds the whole range), or backfill its days. Days that late data touched are added
-by themselves; unchanged work is skipped. A scheduled run waits for the day's ingests.
+**Run again**: trigger with `from` and `to` (one run rebuilds the whole range), or backfill its days (with All Runs, where days have
+a run already). Days that late data touched are added by themselves; unchanged work is skipped. A scheduled run waits for the day's ingests.
 
 **Affects** everyone who reads gold or the report.
 """
@@ -16,7 +16,7 @@ from functools import partial
 
 from airflow.sdk import DAG
 
-from conf.settings import source_names
+from connectors.kernel.declarations import sound_sources
 from dags.common.assets import assets_of_layer
 from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, wait_for_runs
 from dags.common.spark import SparkJobOperator
@@ -33,7 +33,7 @@ with DAG(
     tags=["build", "daily"],
     **COMMON,
 ):
-    before = ["build_orders", *(f"ingest_{name}" for name in source_names())]
+    before = ["build_orders", *(f"ingest_{one.source}" for one in sound_sources())]
 
     def layer(name: str, **kwargs: object) -> SparkJobOperator:
         return SparkJobOperator(

@@ -5,8 +5,8 @@ A gate stands before each table: a batch that fails a blocking check is not publ
 
 **Reads** `silver.order_lines`, `silver.refunds`, `silver.fx_rates`. **Writes** `silver.orders`, `gold.orders_daily`, `report.html`.
 
-**Run again**: trigger with `from` and `to` (one run rebuilds the whole range), or backfill its days; unchanged work is skipped. A scheduled
-run waits for the ingests that bring orders.
+**Run again**: trigger with `from` and `to` (one run rebuilds the whole range), or backfill its days (with All Runs, where days have
+a run already); unchanged work is skipped. A scheduled run waits for the ingests that bring orders.
 
 **Affects** who reads the day's orders in gold or in the report.
 """
@@ -17,7 +17,7 @@ from functools import partial
 
 from airflow.sdk import DAG
 
-from conf.settings import source, source_names
+from connectors.kernel.declarations import sound_sources
 from dags.common.assets import assets
 from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, wait_for_runs
 from dags.common.spark import SparkJobOperator
@@ -34,7 +34,7 @@ with DAG(
     tags=["build", "daily"],
     **COMMON,
 ):
-    ingests = [f"ingest_{name}" for name in source_names() if "silver.orders" in source(name).silver]
+    ingests = [f"ingest_{one.source}" for one in sound_sources() if "silver.orders" in one.silver]
     orders = SparkJobOperator(
         task_id="orders",
         arguments=["run", *TABLES, *RANGE, "--changed"],

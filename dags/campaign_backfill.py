@@ -1,6 +1,6 @@
 """### Rebuild what a past campaign touched
-**What**: pulls the named sources again for the range and rebuilds every table above them. With `dry_run` (the default) it only says
-what would be done: which days, sources and tables.
+**What**: pulls the chosen sources again for the range and rebuilds every table above them. With `dry_run` (the default) it only says
+what would be done: which days, sources, rows and tables. The answer is the run's **note** (and the result of the task `plan`).
 
 **Reads** the sources' records of the range. **Writes** bronze, silver and everything above it, for the range only.
 
@@ -11,31 +11,30 @@ what would be done: which days, sources and tables.
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
-from typing import Any
+import datetime as dt
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param
 
-from conf.settings import platform, source, source_names
-from conf.tables import table_names
-from dags.common.defaults import COMMON, FIRST_DAY, LAST_DAY, RANGE_PARAMS
-from dags.common.spark import CommandOperator, SparkJobOperator
+from conf.settings import rules
+from connectors.kernel.declarations import sound_sources
+from dags.common.defaults import COMMON, FIRST_DAY, LAST_DAY
+from dags.common.forms import campaigns, day, picks
+from dags.common.spark import CommandOperator, PlanOperator, SparkJobOperator
 
 LAYERS = ("identity", "journeys", "attribution", "segments", "gold")
 RANGE = ["--from", FIRST_DAY, "--to", LAST_DAY]
+DAYS = "Inclusive. May stay empty in a dry run: it takes the campaigns' days then, else all that the sources have"
 PARAMS = {
-    "campaign": Param(
-        "", type="string", description="Campaign id; stands in the plan, and rows of other campaigns of the days are rebuilt alike"
+    "campaign": picks(
+        "Campaigns", "Their days are proposed; rows of other campaigns of the days are rebuilt alike", campaigns(), only=False
     ),
-    "sources": Param(
-        [], type="array", items={"type": "string", "enum": list(source_names())}, description="Empty: all that ever landed here"
+    "sources": picks("Sources", "Empty: all that ever landed here", {one.source: one.source for one in sound_sources()}),
+    "from": day("First day (UTC)", DAYS),
+    "to": day("Last day (UTC)", DAYS),
+    "models": picks(
+        "Models", "Attribution models of interest; empty: all (all are always rebuilt)", {m: m for m in rules("attribution")["models"]}
     ),
-    **RANGE_PARAMS,
-    "models": Param(
-        [], type="array", items={"type": "string"}, description="Attribution models of interest; empty: all (all are always rebuilt)"
-    ),
-    "dry_run": Param(True, type="boolean", description="Only say what would be done"),
+    "dry_run": Param(True, type="boolean", title="Dry run", description="Only say what would be done: the answer is the run's note"),
 }
 
 with DAG(
@@ -47,27 +46,12 @@ with DAG(
     tags=["backfill"],
     **COMMON,
 ):
-
-    @task.short_circuit(retries=0)
-    def plan(params: dict[str, Any]) -> list[str]:
-        """The sources to rebuild; none in a dry run, which ends here."""
-        from airflow.sdk.exceptions import AirflowFailException
-
-        if not params["from"] or not params["to"]:
-            raise AirflowFailException("say which days: the params from and to (YYYY-MM-DD) are empty")
-        log = logging.getLogger("airflow.task")
-        log.info("campaign %r, %s to %s, models %s", params["campaign"], params["from"], params["to"], params["models"] or "all")
-        chosen = params["sources"] or [name for name in source_names() if Path(platform().landing, name).is_dir()]
-        for name in chosen:
-            log.info("would pull %s again and rebuild %s", name, ", ".join(source(name).silver))
-        for name in LAYERS:
-            log.info("would rebuild %s", ", ".join(t for t in table_names() if t.split(".")[0] == name))
-        return [] if params["dry_run"] else list(chosen)
-
-    chosen = plan()
-    pull = CommandOperator.partial(task_id="pull", arguments=["pull", "{source}", *RANGE]).expand(source=chosen)
-    load = SparkJobOperator.partial(task_id="load", arguments=["load", "{source}", *RANGE]).expand(source=chosen)
-    conform = SparkJobOperator.partial(task_id="conform", arguments=["run", "silver", "--source", "{source}", *RANGE]).expand(source=chosen)
+    plan = PlanOperator(task_id="plan", arguments=["plan", "{{ params | tojson }}"], execution_timeout=dt.timedelta(minutes=10))
+    pull = CommandOperator.partial(task_id="pull", arguments=["pull", "{source}", *RANGE]).expand(source=plan.output)
+    load = SparkJobOperator.partial(task_id="load", arguments=["load", "{source}", *RANGE]).expand(source=plan.output)
+    conform = SparkJobOperator.partial(task_id="conform", arguments=["run", "silver", "--source", "{source}", *RANGE]).expand(
+        source=plan.output
+    )
     last = conform
     pull >> load >> conform
     for layer in LAYERS:

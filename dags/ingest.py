@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from conf.settings import source, source_names
+from connectors.kernel.declarations import sound_sources
 from dags.common.assets import assets, bronze_assets
 from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS
 from dags.common.spark import CommandOperator, SparkJobOperator
 
-for name in source_names():
-    declared = source(name)
+for declared in sound_sources():
+    name = declared.source
     with DAG(
         dag_id=f"ingest_{name}",
         description=declared.description,

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +17,12 @@ if __package__ in (None, ""):
 
 import typer
 
-from conf.settings import SettingsError, platform
+from conf.doors import OTHERS, close_home
+from conf.printing import shown
+from conf.settings import SettingsError, checked, faults, hold, home, platform
 from spark_jobs.embedded.cli import app as embedded
-from spark_jobs.errors import ThroughlineError
+from spark_jobs.embedded.forms import app as forms
+from spark_jobs.errors import ThroughlineError, of_lost_server, of_trouble, safe_message
 
 app = typer.Typer(
     add_completion=False,
@@ -28,9 +32,15 @@ app = typer.Typer(
 )
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows set aside: list, show, replay.")
 app.add_typer(quarantine_app, name="quarantine")
-app.registered_commands += embedded.registered_commands
+vault_app = typer.Typer(no_args_is_help=True, help="The key that people are known by: show, backup, restore.")
+app.add_typer(vault_app, name="vault")
+app.registered_commands += [*embedded.registered_commands, *forms.registered_commands]
 
 Lake = Annotated[str, typer.Option(help="root of the lake; default: conf/platform.yml")]
+
+
+# a stack trace quotes the values of rows, so it is shown only to who asks for it
+UNKNOWN = "This went wrong and is not the input's fault: {}. THROUGHLINE_DEBUG=1 before the same command shows all that is known of it."
 
 
 def day(text: str) -> dt.date:
@@ -87,7 +97,7 @@ def say(outcome: Any) -> None:
     verdict = {"skipped": "nothing changed, skipped", "failed": f"FAILED: {outcome.error}"}.get(
         outcome.status, facts + ("" if outcome.wrote else " · no new version")
     )
-    print(f"{outcome.seconds:6.1f} s  {name:<42} {outcome.days}  {verdict}", flush=True)
+    print(shown(f"{outcome.seconds:6.1f} s  {name:<42} {outcome.days}  {verdict}"), flush=True)
 
 
 @app.command()
@@ -109,10 +119,11 @@ def run(
         raise ThroughlineError(f"--from {days.first} is after --to {days.last}")
     names = select_tables(selection)
     if source:
-        from conf.settings import source as declared
-
-        wanted = declared(source).silver
+        wanted = checked(source).silver
         names = [n for n in names if not wanted or n in wanted]
+    else:
+        for said in faults().values():
+            print(shown(f"a source is left out, its tables stay as they are: {said}"), flush=True)
     runner = Runner(open_lake(lake), holder(), say, force)
     outcomes = runner.run(names, days, source or None, changed)
     if not outcomes:
@@ -145,6 +156,27 @@ def report(out: Annotated[str, typer.Option(help="the page; default: $THROUGHLIN
         raise ThroughlineError(f"{out} is a folder: give the page's file, as --out {Path(out) / 'report.html'}")
     page = build_report(Path(lake or settings.lake), Path(out) if out else home() / "report.html", settings)
     print(json.dumps({"report": str(page)}))
+
+
+@app.command()
+def rebuild(table: Annotated[str, typer.Argument(help="layer.table, or bronze.<source>__<stream>")], lake: Lake = "") -> None:
+    """Put a table that is damaged or not trusted aside and build it again over all its days."""
+    from spark_jobs.ops.rebuild import rebuild as do
+
+    finish(do(open_lake(lake), table, holder(), say))
+
+
+@app.command()
+def migrate(
+    table: Annotated[str, typer.Argument(help="layer.table; default: all")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what differs")] = False,
+    lake: Lake = "",
+) -> None:
+    """Stored tables as conf/tables declares them now: columns that went are dropped, types changed where every value fits exactly."""
+    from spark_jobs.ops.migrate import migrate as do
+
+    found = do(open_lake(lake), table, holder(), dry_run)
+    print(json.dumps({"differences": len(found), "dry_run": dry_run}), flush=True)
 
 
 @app.command()
@@ -186,21 +218,74 @@ def quarantine_replay(
     finish(replay(open_lake(lake), table, quarantine_id, Path(payload) if payload else None, holder(), say))
 
 
+@quarantine_app.command("withdraw")
+def quarantine_withdraw(
+    source: Annotated[str, typer.Argument(help="a name in conf/sources")],
+    slice_: Annotated[str, typer.Argument(metavar="SLICE", help="what was delivered again: a day, or a folder's name below landing")],
+    apply: Annotated[bool, typer.Option(help="take the rows out; without it they are only counted and shown")] = False,
+    lake: Lake = "",
+) -> None:
+    """What a replaced delivery brought to tables that keep rows by key, as events: show it, and with --apply take it out."""
+    from spark_jobs.ops.withdraw import withdraw
+
+    finish(withdraw(open_lake(lake), checked(source).source, slice_, apply, holder(), say))
+
+
+@vault_app.command("show")
+def vault_show(lake: Lake = "") -> None:
+    """The key's fingerprint, and whether it is the lake's."""
+    from spark_jobs.io.keys import key_file, key_state
+
+    state = key_state(lake or platform().lake)
+    print(shown(f"{key_file()}: {state.seen}{f'. {state.fix}' if state.fix else ''}"))
+    raise typer.Exit(2 if state.fix else 0)
+
+
+@vault_app.command("backup")
+def vault_backup(file: Path, lake: Lake = "") -> None:
+    """Copy the key to a new file that only you may read; keep it away from this machine."""
+    from spark_jobs.io.keys import backup
+
+    print(f"the key {backup(lake or platform().lake, file)} is in {file}")
+
+
+@vault_app.command("restore")
+def vault_restore(
+    file: Path,
+    replace: Annotated[bool, typer.Option("--replace", help="also where another key is; that one is kept beside")] = False,
+    lake: Lake = "",
+) -> None:
+    """Put a back-up of the key in place; one that the lake was not made with is refused."""
+    from spark_jobs.io.keys import key_file, restore
+
+    print(f"the key {restore(lake or platform().lake, file, replace)} is in {key_file()}")
+
+
 def main() -> None:
     """Run the command; a user's mistake ends with one sentence, not a stack trace."""
     try:
-        app(standalone_mode=False)
-    except (ThroughlineError, SettingsError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        os._exit(getattr(error, "exit_code", 2)) if os.environ.get("SPARK_REMOTE") else sys.exit(getattr(error, "exit_code", 2))
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+        os.umask(OTHERS)
+        if "clean" not in sys.argv[1:2]:
+            hold(home())
+            close_home()
+        # what typer.Exit was raised with is returned here, not raised
+        ended = app(standalone_mode=False)
+        if isinstance(ended, int) and ended:
+            sys.exit(ended)
+    except typer.Abort:
+        sys.exit(130)
     except Exception as error:
-        # usage errors know how to show themselves; everything else keeps its stack trace
-        if not (hasattr(error, "show") and hasattr(error, "exit_code")):
-            raise
-        error.show()
-        sys.exit(2)
+        # usage errors know how to show themselves
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()
+            sys.exit(2)
+        told = error if isinstance(error, (ThroughlineError, SettingsError)) else of_lost_server(error) or of_trouble(error)
+        said, code = (f"{type(told).__name__}: {told}", getattr(told, "exit_code", 2)) if told else (UNKNOWN.format(safe_message(error)), 1)
+        print(shown(said, lines=True), file=sys.stderr, flush=True)
+        if os.environ.get("THROUGHLINE_DEBUG"):
+            print(shown(traceback.format_exc(), lines=True), file=sys.stderr, flush=True)
+        # a client whose server is gone would wait for it once more
+        os._exit(code) if os.environ.get("SPARK_REMOTE") else sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.tables import table
+from spark_jobs.errors import UNREADABLE
 from spark_jobs.functions.people import current_people
 from spark_jobs.functions.plans import FEW_KEYS, materialised
 from spark_jobs.io.lake import Lake
@@ -66,16 +67,24 @@ def around(keys: DataFrame, before: int, after: int) -> DataFrame:
     return keys.select(F.explode(days).alias(day), key)
 
 
-def parts_of(lake: Lake, job: Job, source: str | None, days: Range, settled: Iterable[tuple[dt.date, Mapping[str, int]]]) -> list[Part]:
+def parts_of(
+    lake: Lake, job: Job, source: str | None, days: Range, settled: Iterable[tuple[dt.date, Mapping[str, int]]] | None
+) -> list[Part]:
     """The range asked for, and what the inputs touched since the table was built last.
 
-    settled: the days up to which it is up to date, sorted, each with the versions of its inputs that it was built from.
+    settled: the days up to which it is up to date, sorted, each with the versions of its inputs that it was built from; None: no day of it
+    can be relied on.
     """
     write = table(job.table).write
     is_dated = write.mode == "replace" and write.date is not None
     if not (is_dated or (job.is_mapped() and not job.reads_all())):
         return [Part(days)]
+    if settled is None and job.is_mapped():
+        others = landed_days(lake, job, source, {}) - set(days.days())
+        return [Part(days), *(Part(Range(*span)) for span in (Range.of(others).spans() if others else ()))]
     asked, again = set(days.days()), set[dt.date]()
+    if settled is None:
+        return [Part(Range.of(asked | every_day(lake, job, *job.upstream())))]
     keys: list[DataFrame] | None = []
     before = dt.date.min
     for until, versions in settled:
@@ -119,8 +128,8 @@ def touched(lake: Lake, job: Job, source: str | None, versions: Mapping[str, int
         try:
             known = touched_by(lake, job, arg, since, scope) if lake.remembers(name, since) else None
         except Exception as error:
-            # a table that another tool wrote keeps no changes unless it was told to
-            if "DELTA_MISSING_CHANGE_DATA" not in str(error):
+            # a table that another tool wrote keeps no changes unless it was told to; others' are of other columns, or in files that are gone
+            if not any(word in str(error) for word in ("DELTA_MISSING_CHANGE_DATA", "DELTA_CHANGE_DATA_FEED_INCOMPATIBLE", *UNREADABLE)):
                 raise
             known = None
         found, whose = known or (every_day(lake, job, name), None)

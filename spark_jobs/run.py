@@ -23,16 +23,19 @@ from pyspark.sql import DataFrame, functions as F
 
 from conf.settings import CONF, REPOSITORY, SettingsError, mapping, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
-from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError, of_damaged_file
+from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError, of_trouble, safe_message
 from spark_jobs.functions.plans import materialised
+from spark_jobs.functions.scrubbing import MASKED, masked_counts, with_scrubbed
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, bronze_of, candidates
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import sources_in
-from spark_jobs.io.vault import store_identifiers
+from spark_jobs.io.vault import key_pads, store_identifiers
 from spark_jobs.job import PROVENANCE, Job, asked_by, in_order, jobs
 from spark_jobs.ops.claims import Claims
-from spark_jobs.ops.quarantine import set_aside
+from spark_jobs.ops.losses import mend_losses
+from spark_jobs.ops.migrate import refuse_changed
+from spark_jobs.ops.quarantine import close_replaced, set_aside
 from spark_jobs.ops.record import Recorder
 from spark_jobs.ops.schema_changes import changes_in
 from spark_jobs.parts import Part, parts_of
@@ -71,12 +74,16 @@ class Outcome:
 @dataclass(frozen=True)
 class Given:
     """What a part's transform is given. counted: per input as many rows, which cost little to count; mapped: which input is the mapped one, and
-    its records' number and conserved sums."""
+    its records' number and conserved sums; masked: per column in how many of them something personal gave way, masked_rows: in how many at all;
+    replaced: the files of records whose delivery was replaced, None where there are none."""
 
     inputs: dict[str, DataFrame]
     counted: dict[str, DataFrame]
     mapped: str | None = None
     records: Mapping[str, Any] = field(default_factory=dict)
+    masked: Mapping[str, int] = field(default_factory=dict)
+    masked_rows: int = 0
+    replaced: DataFrame | None = None
 
 
 def select_tables(selection: Iterable[str]) -> list[str]:
@@ -150,28 +157,52 @@ class Runner:
             (job.table, source): [(dt.date.max, self._input_versions(job, source))] if self.lake.exists(job.table) else []
             for job, source in plan
         }
+        refuse_changed(self.lake.root, dict.fromkeys(job.table for job, _ in plan))
         outcomes: list[Outcome] = []
+        again: set[tuple[str, str | None]] = set()
         claims = Claims(self.lake, self.holder)
-        fences = claims.acquire([_claim(job.table, source) for job, source in plan])
-        self.recorder.prepare([job.table for job, _ in plan])
+        taken = claims.acquire([claim_of(job.table, source) for job, source in plan])
+        fences = {(job.table, source): taken[claim_of(job.table, source)] for job, source in plan}
 
         def build(item: tuple[Job, str | None]) -> None:
             job, source = item
             # what is committed while this run looks is left to the next one
             versions = self._input_versions(job, source)
+            is_again = (job.table, source) in again
             since = self.recorder.settled(job.table, source) if changed else began[job.table, source]
-            parts = parts_of(self.lake, job, source, days, since)
+            parts = parts_of(self.lake, job, source, days, None if is_again else since)
             for number, part in enumerate(parts):
-                settled = (days.last, versions) if changed and number == len(parts) - 1 else None
-                fence = replace(fences[_claim(job.table, source)], number=number)
-                outcomes.append(self._recorded(job, source, part, fence, settled))
+                is_last = number == len(parts) - 1
+                # built over all its days, the table has none that an older run knows better
+                settled = (dt.date.max if is_again else days.last, versions) if is_last and (changed or is_again) else None
+                fence = replace(fences[job.table, source], number=number)
+                outcomes.append(self._recorded(job, source, part, fence, settled, is_again, is_last))
 
         try:
+            inputs = [name for job, source in plan for name in self._input_versions(job, source)]
+            self.recorder.prepare([*(job.table for job, _ in plan), *inputs])
+            self.recorder.drop_unfinished(fences)
+            again |= mend_losses(self.lake, self.recorder, plan, fences, self._parts_feeding)
+            # rows that no run on record left: what changed since they were built is not known
+            again |= {(job.table, s) for job, s in plan if changed and self._holds(job.table, s) and not self.recorder.ran(job.table, s)}
             in_waves(plan, lambda item: (item[0].table, item[0].upstream()), build)
         finally:
-            self.recorder.flush()
-            claims.release()
+            try:
+                self.recorder.flush()
+            finally:
+                claims.release()
         return outcomes
+
+    def _holds(self, name: str, source: str | None) -> bool:
+        """Whether a table has rows, of a source where it is partitioned by it."""
+        if not table(name).write.partition_by:
+            return self.lake.version(name) > 0
+        return source in sources_in(self.lake.root, name)
+
+    def _parts_feeding(self, name: str) -> tuple[str | None, ...]:
+        """The sources whose runs build a table, or None alone where one run builds all of it."""
+        job = jobs()[name]
+        return self._sources_feeding(job) if table(name).write.partition_by or job.is_mapped() else (None,)
 
     def _sources_feeding(self, job: Job) -> tuple[str, ...]:
         """The declared sources whose rows reach a partitioned table."""
@@ -190,28 +221,36 @@ class Runner:
         return any(n != job.table and table(n).write.partition_by and self._has_rows(jobs()[n], source) for n in job.upstream())
 
     def _recorded(
-        self, job: Job, source: str | None, part: Part, fence: Fence, settled: tuple[dt.date, Mapping[str, int]] | None = None
+        self,
+        job: Job,
+        source: str | None,
+        part: Part,
+        fence: Fence,
+        settled: tuple[dt.date, Mapping[str, int]] | None = None,
+        again: bool = False,
+        is_last: bool = True,
     ) -> Outcome:
-        """Build one part and record it. settled: the day up to which the table is then up to date, and with which input versions."""
+        """Build one part and record it. settled: the day up to which the table is then up to date, and with which input versions; again: even
+        where it was built before, and until its last part nothing counts."""
         started, clock = dt.datetime.now(dt.UTC), time.monotonic()
         run_id = uuid.uuid4().hex
         outcome = Outcome(job.table, source or "", part.days, "failed", started_at=started, run_id=run_id)
         try:
-            self._build(job, source, part, replace(fence, run_id=run_id), outcome)
+            self._build(job, source, part, replace(fence, run_id=run_id), outcome, again)
             outcome.settled = settled
             return outcome
         except Exception as error:
-            told = of_damaged_file(error, job.table)
-            outcome.error = str(told or error).split("\n\nJVM stacktrace")[0][:2000]
+            told = None if isinstance(error, (ThroughlineError, SettingsError)) else of_trouble(error, job.table)
+            outcome.error = safe_message(told or error)[:2000]
             if told:
                 raise told from error
             raise
         finally:
             outcome.seconds = time.monotonic() - clock
-            self.recorder.add(outcome, self.lake.version(job.table))
+            self.recorder.add(outcome, self.lake.version(job.table), is_last or not again)
             self.say(outcome)
 
-    def _build(self, job: Job, source: str | None, part: Part, fence: Fence, outcome: Outcome) -> None:
+    def _build(self, job: Job, source: str | None, part: Part, fence: Fence, outcome: Outcome, again: bool = False) -> None:
         contract, days = table(job.table), part.days
         outcome.input_versions = self._input_versions(job, source)
         # `self` is covered by the output's version, which the recorder compares as well
@@ -225,16 +264,24 @@ class Runner:
             self.platform.reporting_time_zone,
         ]
         outcome.signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-        if not self.force and self.recorder.is_done(job.table, source, outcome.signature, self.lake.version(job.table)):
+        if not (self.force or again) and self.recorder.is_done(job.table, source, outcome.signature, self.lake.version(job.table)):
             outcome.status = "skipped"
             return
         gate.import_early()
-        values = {"from_date": days.first, "to_date": days.last, "source": source, "platform": self.platform, "run_id": fence.run_id}
-        if job.rules:
-            values["rules"] = rules(job.rules)
+        values = self.values(job, source, days, fence.run_id)
         given = self._given(job, source, part, values, outcome)
         result = job.transform(**given.inputs, **{name: values[name] for name in job.wants()})
         self._publish(job, contract, source, part, fence, outcome, result, given)
+
+    def values(self, job: Job, source: str | None, days: Range, run_id: str) -> dict[str, Any]:
+        """The plain values that the job's functions may ask for by name."""
+        values = {"from_date": days.first, "to_date": days.last, "source": source, "platform": self.platform, "run_id": run_id}
+        return {**values, "rules": rules(job.rules)} if job.rules else values
+
+    def received(self, job: Job, mapped: DataFrame, values: Mapping[str, Any]) -> DataFrame:
+        """The records of a mapped job as its transform takes them, computed, with `_superseded` and MASKED."""
+        rows = job.prepare(mapped, **{name: values[name] for name in asked_by(job.prepare)}) if job.prepare else mapped
+        return materialised(with_scrubbed(rows, table(job.table), key_pads(self.lake)))
 
     def _given(self, job: Job, source: str | None, part: Part, values: Mapping[str, Any], outcome: Outcome) -> Given:
         """The inputs of one part; what later deliveries replaced is no input but a duplicate."""
@@ -247,15 +294,17 @@ class Runner:
         mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
         if mapped is None:
             return Given(inputs, counted)
-        received = inputs[mapped]
-        if job.prepare:
-            received = job.prepare(received, **{name: values[name] for name in asked_by(job.prepare)})
-        received = materialised(received)
-        inputs[mapped] = received.where("not _superseded").drop("_superseded")
-        found = received.groupBy("_superseded").agg(*gate.conserved(table(job.table))).collect()
+        received = self.received(job, inputs[mapped], values)
+        inputs[mapped] = received.where("not _superseded").drop("_superseded", MASKED)
+        masked_rows = F.count(MASKED).alias(MASKED)
+        found = received.groupBy("_superseded").agg(*gate.conserved(table(job.table)), masked_rows).collect()
         outcome.duplicates = sum(r["rows"] for r in found if r["_superseded"])
         records = next((r.asDict() for r in found if not r["_superseded"]), {"rows": 0})
-        return Given(inputs, counted, mapped, {name: value for name, value in records.items() if name != "_superseded"})
+        masked = records.pop(MASKED, 0)
+        counts = masked_counts(received.where("not _superseded")) if masked else {}
+        records.pop("_superseded", None)
+        replaced = received.where("_superseded").select("_source_file") if outcome.duplicates else None
+        return Given(inputs, counted, mapped, records, counts, masked, replaced)
 
     def _publish(
         self,
@@ -276,7 +325,10 @@ class Runner:
             batch = narrow(batch.where(self.lake.bounds(contract, source, part.days) or "true"))
         judged = gate.judge(batch, contract, bool(given.mapped), self.platform.accept_late_days)
         self.recorder.add_changes(changes_in(judged.rows, fence.run_id))
-        checks = gate.row_level_results(judged, contract, self.platform.max_quarantine_share)
+        # an event log has many senders, and none of them may stop the others
+        is_log = given.mapped is not None and declared_source(source or "").kind == "event_log"
+        checks = gate.row_level_results(judged, contract, gate.EVERY_ROW if is_log else self.platform.max_quarantine_share)
+        checks += gate.masked_results(given.masked, given.masked_rows, judged.total)
         good = judged.rows.where("_fate in ('used', 'restated')").select(*contract.column_names)
         used = judged.counts["used"]
         self._ledger(job, contract, judged, given, outcome)
@@ -298,6 +350,8 @@ class Runner:
             outcome.rows_used -= done.outranked
             outcome.unchanged = min(done.unchanged, outcome.rows_used)
             outcome.rows_used -= outcome.unchanged
+        if given.replaced is not None:
+            close_replaced(self.lake, contract, given.replaced)
         outcome.rows_out, outcome.wrote, outcome.status = used, done.wrote, "success"
 
     def _ledger(self, job: Job, contract: Table, judged: gate.Judged, given: Given, outcome: Outcome) -> None:
@@ -328,16 +382,18 @@ class Runner:
             self._conserved(contract, rule, judged, given.inputs[rule["input"]])
 
     def _conserved(self, contract: Table, rule: Mapping[str, Any], judged: gate.Judged, source_rows: DataFrame) -> None:
-        """One conservation rule of a derived table: the input's sum, over the range, reappears in the output (for each `per`)."""
+        """One conservation rule of a derived table: the input's sum, over the range, reappears in the output (for each `per`).
+
+        Where rows are set aside, all of their group, by the rule's `by`, is left out on both sides: an order's amount that fits no type has no sum.
+        """
+        result = judged.rows.where("_fate in ('used', 'quarantined')")
+        if judged.counts["quarantined"] and rule.get("by"):
+            apart = F.broadcast(result.where("_fate = 'quarantined'").select(*rule["by"]).distinct())
+            source_rows, result = (rows.join(apart, on=list(rule["by"]), how="left_anti") for rows in (source_rows, result))
         window = F.expr(rule["where"]) if rule.get("where") else F.lit(True)
         expected = source_rows.where(window).agg(F.coalesce(F.sum(F.expr(rule["column"])), F.lit(0)).cast("decimal(38,10)")).first()[0]  # type: ignore[index]
         per = F.col(rule["per"]) if rule.get("per") else F.lit("")
-        found = (
-            judged.rows.where("_fate = 'used'")
-            .groupBy(per.alias("per"))
-            .agg(F.sum(F.expr(rule["equals"])).cast("decimal(38,10)").alias("total"))
-            .collect()
-        )
+        found = result.groupBy(per.alias("per")).agg(F.sum(F.expr(rule["equals"])).cast("decimal(38,10)").alias("total")).collect()
         wrong = {r["per"]: str(r["total"]) for r in found if r["total"] != expected}
         if wrong or (not found and expected):
             raise LedgerError(
@@ -417,5 +473,5 @@ def in_waves(plan: Sequence[Item], named: Callable[[Item], tuple[str, Sequence[s
                 future.result()
 
 
-def _claim(name: str, source: str | None) -> str:
+def claim_of(name: str, source: str | None) -> str:
     return f"{name}/{source}" if source else name

@@ -11,11 +11,15 @@ from conf.settings import CONF, SettingsError, build, read_yaml
 
 MODES = ("merge", "replace", "snapshot", "append")
 SEVERITIES = ("block", "quarantine", "warn")
+HOLDS = ("", "text", "url", "json", "id")
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One column: Spark SQL type, whether it may be null, what it means, its unit and PII class."""
+    """One column: Spark SQL type, whether it may be null, what it means, its unit and PII class.
+
+    holds: what a string column of a mapped table is scrubbed as: text (that is what nothing said means), url, json or id.
+    """
 
     name: str
     type: str
@@ -23,6 +27,7 @@ class Field:
     meaning: str = ""
     unit: str = ""
     pii: str = ""
+    holds: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +108,9 @@ def _parse(name: str) -> Table:
         raise SettingsError(f"{path}: {absent} are named in keys or write but are no columns; columns are {sorted(names)}")
     if write.mode not in MODES:
         raise SettingsError(f"{path}: write.mode is {write.mode!r}; allowed are {MODES}")
+    for column in columns:
+        if column.holds not in HOLDS or (column.holds and column.type.lower() != "string"):
+            raise SettingsError(f"{path}: columns.{column.name}: holds is {column.holds!r}; a string column may say {HOLDS[1:]}")
     for check in table.checks:
         if check.severity not in SEVERITIES:
             raise SettingsError(f"{path}: check {check.id}: severity is {check.severity!r}; allowed are {SEVERITIES}")

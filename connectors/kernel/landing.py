@@ -4,28 +4,35 @@
 A part or manifest is written as .tmp, fsynced, renamed, and its folder fsynced; only parts that a manifest names exist for a reader,
 so a killed attempt never counts and its number is never used again. A manifest names its files by absolute path.
 A line of a part is one record in its envelope: the columns of bronze but `_file`, with the record in `payload`, or its bytes as base64
-in `payload_bytes` when they are not valid UTF-8.
+in `payload_bytes` when they are not valid UTF-8. A record beyond its stream's limit has its first KEPT_BYTES there, while `_sha256` is that
+of the whole record.
+Which attempt is the newest is said by its number. Instants say when, and of one stream's attempts each later one has a later instant,
+whatever the machine's clock says.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+import errno
+import fcntl
 import gzip
 import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from connectors.errors import ConnectorError, LandingBusyError
+from conf.settings import made
+from connectors.errors import ChangedFileError, ConnectorError, LandingBusyError, LandingError, UnreadableFileError
 
 MANIFEST = "manifest.json"
 ORDER = ("extracted_at", "slice_id", "attempt")
@@ -33,10 +40,36 @@ PART_RECORDS = 50_000
 PART_BYTES = 64 * 1024 * 1024
 # Fast enough to keep up with a disk; a landing file is read once and then kept, so size matters less than CPU.
 GZIP_LEVEL = 3
+# What is kept of a record that is longer than its stream's limit
+KEPT_BYTES = 64 * 1024
+COPY_BYTES = 1024 * 1024
+# Linux's ioctl for a copy that shares the other file's blocks until one of the two is written
+FICLONE = 0x40049409
+# How long a pull waits for another one of the same stream
+WAIT_SECONDS = 600.0
+CANNOT_WRITE = {
+    errno.ENOSPC: "free some space on its disk",
+    errno.EDQUOT: "free some space, or ask for a larger quota",
+    errno.EROFS: "mount its disk so that it can be written",
+    errno.EACCES: "let the user that runs the pull write there",
+    errno.EPERM: "let the user that runs the pull write there",
+}
+
+
+class Cut(bytes):
+    """The first KEPT_BYTES of a record that is too long to be taken in whole; sha256: that of the whole record."""
+
+    sha256: str
+
+    def __new__(cls, beginning: bytes, sha256: str) -> Cut:
+        made_of = super().__new__(cls, beginning[:KEPT_BYTES])
+        made_of.sha256 = sha256
+        return made_of
 
 
 class Record(NamedTuple):
-    """One record as received: the number of its line or row in the file (from 1) and its bytes, without the line end."""
+    """One record as received: the number of its line or row in the file (from 1) and its bytes, without the line end; a Cut when there are
+    more of them than the stream's limit."""
 
     row: int
     payload: bytes
@@ -47,7 +80,7 @@ class Slice:
     """What one attempt lands: a piece of a stream that is complete in itself.
 
     slice_id: a folder name; first_day and last_day: the days it covers (inclusive), None when the stream is not cut by day.
-    origin: what it was read from, e.g. {"path", "sha256", "bytes"} of a dropped file.
+    origin: what it was read from, e.g. {"path", "name", "sha256", "bytes"} of a dropped file.
     """
 
     source: str
@@ -80,6 +113,10 @@ class Landed:
     def slice(self) -> tuple[str, str]:
         """Account and slice: what a later attempt replaces whole."""
         return self.manifest["account"], self.manifest["slice_id"]
+
+    @property
+    def extracted_at(self) -> datetime:
+        return datetime.fromisoformat(self.manifest["extracted_at"])
 
     def is_whole(self) -> bool:
         """Whether its files are there and hold what the manifest says."""
@@ -120,21 +157,53 @@ def write_durably(path: Path, content: bytes | memoryview) -> None:
     fsync_folder(path.parent)
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    """A second name for a file, which takes no space; where the file system allows none, a durable copy."""
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """Raises LandingError, which says what to do, where the block cannot write."""
     try:
-        os.link(source, target)
-    except OSError:  # another file system, or somebody else's file
-        temporary = target.with_name(target.name + ".tmp")
-        shutil.copyfile(source, temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.rename(target)
-    fsync_folder(target.parent)
+        yield
+    except OSError as error:
+        advice = CANNOT_WRITE.get(error.errno or 0, "look at its disk")
+        raise LandingError(
+            f"{error.filename or place}: the landing folder cannot be written ({error.strerror or error}); what is landed is whole, the rest waits: "
+            f"{advice}, then pull again"
+        ) from error
+
+
+def _copy(source: BinaryIO, target: Path) -> None:
+    """The file as it is now, under a name and an inode of its own: a reflink where the file system has them, else a copy; not durable yet.
+    Never a hard link: whoever rewrites the source in place would rewrite this one too."""
+    with _writing(target), target.open("wb") as out:
+        try:
+            fcntl.ioctl(out, FICLONE, source.fileno())
+            return
+        except OSError:  # another file system, or one without reflinks
+            source.seek(0)
+        while chunk := _chunk(source):
+            out.write(chunk)
+
+
+def _chunk(source: BinaryIO) -> bytes:
+    try:
+        return source.read(COPY_BYTES)
+    except OSError as error:
+        raise UnreadableFileError(f"{source.name}: cannot be read to its end ({error.strerror}); deliver the file again") from error
+
+
+def newest_of(attempts: Iterable[Landed]) -> dict[tuple[str, str], Landed]:
+    """Of each slice the attempt with the highest number: what is in force."""
+    return {one.slice: one for one in sorted(attempts, key=lambda one: int(one.manifest["attempt"]))}
+
+
+def next_instant(attempts: Iterable[Landed]) -> datetime:
+    """The instant of a stream's next attempt: now, or, where the clock was set back, just after the newest that there is."""
+    after = max((one.extracted_at for one in attempts), default=datetime.min.replace(tzinfo=UTC))
+    now = datetime.now(UTC)
+    return now if after < now else after + timedelta(microseconds=1)
 
 
 def landed(root: Path, source: str, stream: str) -> list[Landed]:
-    """Every complete attempt of a stream, oldest first (by slice, then attempt)."""
+    """Every complete attempt of a stream, in the order in which they were landed."""
     folder = root / source / stream
     found = []
     for path in folder.glob(f"*/*/*/{MANIFEST}"):
@@ -144,7 +213,11 @@ def landed(root: Path, source: str, stream: str) -> list[Landed]:
             raise ConnectorError(f"{path}: not valid JSON ({error}); move its folder away and pull again") from error
         if not isinstance(manifest, dict) or not set(ORDER) <= set(manifest):
             raise ConnectorError(f"{path}: not a manifest, which has {list(ORDER)}; move its folder away and pull again")
-        found.append(Landed(path.parent, manifest))
+        found.append(one := Landed(path.parent, manifest))
+        try:
+            _ = one.extracted_at
+        except (TypeError, ValueError):
+            raise ConnectorError(f"{path}: extracted_at is no instant; move its folder away and pull again") from None
     return sorted(found, key=lambda one: tuple(one.manifest[name] for name in ORDER))
 
 
@@ -171,29 +244,77 @@ class Landing:
             for number, (content, count) in enumerate(_parts(head, records), start=1):
                 name = f"part-{number:05d}.jsonl.gz"
                 compressed = gzip.compress(content, compresslevel=GZIP_LEVEL, mtime=0)
-                write_durably(folder / name, compressed)
+                with _writing(folder):
+                    write_durably(folder / name, compressed)
                 files.append({"path": str((folder / name).resolve()), "sha256": hashlib.sha256(compressed).hexdigest(), "records": count})
             return self._publish(folder, piece, attempt, extracted_at, "jsonl", files)
 
-    def land_whole(self, piece: Slice, path: Path, sha256: str, records: int, extracted_at: datetime) -> Landed:
-        """Publish a Parquet file as it is, as the one part of an attempt: every delivery has a path of its own, also under an old name."""
+    def land_whole(self, piece: Slice, file: BinaryIO, sha256: str, count: Callable[[Path], int], extracted_at: datetime) -> Landed:
+        """Publish a Parquet file as it is, as the one part of an attempt: every delivery has a path of its own, also under an old name.
+
+        file: open for reading. sha256: that of what is expected in it. count: the records in the copy that is landed.
+        Raises ChangedFileError, and lands nothing, when the file holds something else by now.
+        """
         with self._new_attempt(piece) as (folder, attempt):
             part = folder / "part-00001.parquet"
-            _link_or_copy(path.resolve(), part)
+            temporary = part.with_name(part.name + ".tmp")
+            _copy(file, temporary)
+            if file_sha256(temporary) != sha256:
+                raise ChangedFileError(
+                    f"{file.name}: was changed while it was being landed; nothing of it was landed: pull again when it is whole"
+                )
+            records = count(temporary)
+            with _writing(temporary):
+                with temporary.open("rb") as copy:
+                    os.fsync(copy.fileno())
+                temporary.rename(part)
+                fsync_folder(folder)
             files = [{"path": str(part.resolve()), "sha256": sha256, "records": records}]
             return self._publish(folder, piece, attempt, extracted_at, "parquet", files)
+
+    @contextmanager
+    def alone(self, source: str, stream: str, say: Callable[[str], None]) -> Iterator[None]:
+        """A block in which no other process lands the stream: two that look for what is new would land it twice.
+
+        Waits for the other one. Raises LandingBusyError after WAIT_SECONDS.
+        """
+        path = self.root / source / stream / ".pull.lock"
+        lock = None
+        # where nothing can be written nothing can be landed either
+        with suppress(OSError):
+            made(self.root)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open("ab")
+        if lock is None:
+            yield
+            return
+        with lock:
+            until = time.monotonic() + WAIT_SECONDS
+            is_said = False
+            while not _locked(lock):
+                if not is_said:
+                    say(f"{source}.{stream}: another pull is landing this stream; waiting until it is done")
+                    is_said = True
+                if time.monotonic() >= until:
+                    raise LandingBusyError(
+                        f"{source}.{stream}: another pull was still landing this stream after {WAIT_SECONDS:.0f} s; pull again when it is done"
+                    )
+                time.sleep(0.1)
+            yield
 
     @contextmanager
     def _new_attempt(self, piece: Slice) -> Iterator[tuple[Path, int]]:
         """The folder and number of a slice's next attempt; the folder is removed when the block raises."""
         slice_folder = self.root / piece.source / piece.stream / piece.account / piece.slice_id
-        slice_folder.mkdir(parents=True, exist_ok=True)
-        attempt = 1 + max((int(one.name) for one in slice_folder.iterdir() if one.name.isdigit()), default=0)
-        folder = slice_folder / str(attempt)
-        try:
-            folder.mkdir()
-        except FileExistsError as error:
-            raise LandingBusyError(f"{folder}: another pull is landing this slice; pull again when it is done") from error
+        with _writing(slice_folder):
+            made(self.root)
+            slice_folder.mkdir(parents=True, exist_ok=True)
+            attempt = 1 + max((int(one.name) for one in slice_folder.iterdir() if one.name.isdigit()), default=0)
+            folder = slice_folder / str(attempt)
+            try:
+                folder.mkdir()
+            except FileExistsError as error:
+                raise LandingBusyError(f"{folder}: another pull is landing this slice; pull again when it is done") from error
         try:
             yield folder, attempt
         except Exception:
@@ -237,9 +358,21 @@ class Landing:
             "origin": dict(piece.origin),
             "files": files,
         }
-        write_durably(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
-        fsync_folder(folder.parent)
+        with _writing(folder):
+            write_durably(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
+            fsync_folder(folder.parent)
         return Landed(folder, manifest)
+
+
+def _locked(lock: BinaryIO) -> bool:
+    """Whether this process holds the lock now, or the file system knows no locks."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _request_id(piece: Slice) -> str | None:
@@ -262,6 +395,9 @@ def _parts(head: bytes, records: Iterable[Record]) -> Iterator[tuple[memoryview,
 
 
 def _envelope(head: bytes, row: int, payload: bytes) -> bytes:
+    if isinstance(payload, Cut):
+        body = b',"payload":null,"payload_bytes":"' + base64.b64encode(payload) + b'"}\n'
+        return b'%b,"_row":%d,"_sha256":"%b"%b' % (head, row, payload.sha256.encode(), body)
     digest = hashlib.sha256(payload).hexdigest().encode()
     try:
         body = b',"payload":' + orjson.dumps(payload.decode("utf-8")) + b',"payload_bytes":null}\n'

@@ -1,17 +1,22 @@
 """Files that somebody puts into a folder: CSV, JSON lines, access logs and Parquet, plain or gzipped. No API, no version.
 
 A stream in conf/sources/<source>.yml:
-    path: pattern or list of patterns, relative to its root. Globs work; {date} stands for YYYY-MM-DD and makes the file a slice of that
-        day; {delivery} beside it marks a report: of the files of one day whose names differ in it alone, the later name restates the
-        earlier one, whole (attempt + 1).
+    path: pattern or list of patterns, relative to its root. * and ? work within a name, ** stands for folders; {date} stands for YYYY-MM-DD
+        and makes the file a slice of that day; {delivery} beside it marks a report: of the files of one day whose names differ in it
+        alone, the later name (numbers in it compared as numbers) restates the earlier one, whole (attempt + 1).
     format: csv | jsonl | text | parquet; by default what the file's suffix says (.csv, .jsonl, .log, .parquet, each also with .gz)
     delimiter: of a CSV file, by default a comma
     root: drops ($THROUGHLINE_DROPS/<source>/<stream>, by default under $THROUGHLINE_HOME/drops) | data ($THROUGHLINE_DATA) |
         repository (files that come with Throughline); by default the source's settings.root, else drops
+    follow_symlinks: whether links that lead out of the root are followed, by default false; a link that stays below it always is
+    max_record_bytes: what one record may have, by default conf/platform.yml's; of a longer one the first 64 KiB land, to be set aside
+    max_expanded_bytes: what one file may hold when it is unpacked, by default conf/platform.yml's; a larger one is refused
 
 A CSV row lands as a JSON object of strings under the header's names. A row with another number of fields lands as its own text, so that
 it is set aside later with the bytes it came with; so does a line that is no CSV. A quoted field may hold any number of lines; a quote that
 never closes, or not within MAX_ROW_BYTES, costs its own line only. Text is UTF-8; a file of UTF-16 or UTF-32 is refused.
+A CSV file with its header alone, and JSON lines or a log without a line, are an empty delivery: they say that there are no records. A file
+of 0 bytes that should have a header or is packed is an upload that has only begun, and is refused.
 """
 
 from __future__ import annotations
@@ -20,30 +25,33 @@ import codecs
 import csv
 import gzip
 import hashlib
+import io
 import itertools
 import os
 import re
+import stat
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import orjson
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from conf import settings
-from connectors.errors import MissingFolderError, StreamDeclarationError, UnreadableFileError
-from connectors.kernel.landing import Landed, Landing, Record, Slice, file_sha256, landed
+from conf.printing import shown
+from connectors.errors import ChangedFileError, ConnectorError, MissingFolderError, StreamDeclarationError, UnreadableFileError
+from connectors.kernel.drops import READ_BYTES, Folder, Watched, limited_lines, unreadable, within
+from connectors.kernel.landing import Cut, Landed, Landing, Record, Slice, landed, newest_of, next_instant
 
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".log": "text", ".txt": "text", ".parquet": "parquet"}
 FORMATS = ("csv", "jsonl", "text", "parquet")
 ROOTS = ("drops", "data", "repository")
-KEYS = ("path", "format", "delimiter", "root")
+KEYS = ("path", "format", "delimiter", "root", "follow_symlinks", "max_record_bytes", "max_expanded_bytes")
 DAY = r"(?P<date>\d{4}-\d{2}-\d{2})"
 DELIVERY = r"(?P<delivery>[^/]+?)"
 # What a folder's name can say with a ~ for each /; file systems end at 255 bytes
@@ -51,6 +59,11 @@ MAX_PLAIN_PATH = 200
 PLAIN_PATH = r"[A-Za-z0-9-][A-Za-z0-9._/-]*"
 # What is held in memory of a row whose quote is still open
 MAX_ROW_BYTES = 16 * 2**20
+# Spark reads no JSON string beyond 20 million characters, and a record that is no UTF-8 grows by a third in base64
+MOST_RECORD_BYTES = 14 * 2**20
+LIMITS = {"max_record_bytes": MOST_RECORD_BYTES, "max_expanded_bytes": 2**63 - 1}
+# How often a file that is being written is landed anew in one pull
+TRIES = 3
 # UTF-32 first: the mark of its little endian begins with that of UTF-16
 MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32 (little endian)"),
@@ -69,6 +82,8 @@ FIRST_BYTES = 4096
 # The rest of a quoted field, and the quote that closes it where there is one
 QUOTED = re.compile(r'[^"]*+(?:""[^"]*+)*+("?)')
 WORKERS = 8
+WILD = re.compile(r"[*?]|\{date\}|\{delivery\}")
+KINDS_WITH_HEADER = ("csv", "parquet")
 
 
 @dataclass(frozen=True)
@@ -80,7 +95,13 @@ class Stream:
     patterns: tuple[str, ...]
     format: str | None
     delimiter: str
-    root: Path
+    folder: Folder
+    max_record_bytes: int
+    max_expanded_bytes: int
+
+    @property
+    def title(self) -> str:
+        return f"{self.source.source}.{self.name}"
 
     @property
     def is_report(self) -> bool:
@@ -89,11 +110,22 @@ class Stream:
 
 @dataclass(frozen=True)
 class Drop:
-    """One dropped file that matches a stream's pattern; day is None when the stream is not cut by day."""
+    """One dropped file that matches a stream's pattern; name: its path below the root; day is None when the stream is not cut by day."""
 
     path: Path
+    name: str
     slice_id: str
     day: date | None
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A drop that was looked at: what it holds, and the instant its attempt is to have."""
+
+    drop: Drop
+    sha256: str
+    bytes: int
+    extracted_at: datetime
 
 
 @dataclass
@@ -114,19 +146,29 @@ def pull(source: settings.Source, first_day: date, last_day: date, landing: Land
         say: takes one sentence for a person to read.
 
     Returns: counts by stream name, in the order of the declaration.
-    Raises: StreamDeclarationError or MissingFolderError, which end the pull; UnreadableFileError when all that is whole is landed, naming
-        every file that is not, and what to do.
+    Raises: StreamDeclarationError, MissingFolderError, LandingError or LandingBusyError, which end the pull; UnreadableFileError when all that
+        is whole is landed, naming every file that is not, and what to do.
     """
     streams = [declared(source, name) for name in source.streams]
     refused: list[str] = []
-    counts = {stream.name: pull_stream(stream, first_day, last_day, landing, say, refused) for stream in streams}
+    say = partial(_say_harmlessly, say)
+    try:
+        counts = {stream.name: pull_stream(stream, first_day, last_day, landing, say, refused) for stream in streams}
+    except ConnectorError:
+        for sentence in refused:
+            say(sentence)
+        raise
     if refused:
         landed_files = sum(one.landed for one in counts.values())
         say(
             f"{source.source}: {len(refused)} files were refused, {landed_files} landed with {sum(one.records for one in counts.values())} records"
         )
-        raise UnreadableFileError("\n".join(refused))
+        raise UnreadableFileError("\n".join(shown(one) for one in refused))
     return counts
+
+
+def _say_harmlessly(say: Callable[[str], None], text: str) -> None:
+    say(shown(text))
 
 
 def declared(source: settings.Source, name: str) -> Stream:
@@ -153,7 +195,25 @@ def declared(source: settings.Source, name: str) -> Stream:
     root = values.get("root") or source.settings.get("root") or "drops"
     if root not in ROOTS:
         raise StreamDeclarationError(f"{where}: root is {root!r}; allowed are {list(ROOTS)}")
-    return Stream(source, name, patterns, values.get("format"), delimiter, _root_folder(root, source.source, name))
+    follows = values.get("follow_symlinks", False)
+    if not isinstance(follows, bool):
+        raise StreamDeclarationError(f"{where}: follow_symlinks is {follows!r}; give true or false")
+    limits = {key: _limit(values, key, most, where) for key, most in LIMITS.items()}
+    base, below = _root_folder(root, source.source, name)
+    key = f"streams.{name}.follow_symlinks: true in conf/sources/{source.source}.yml"
+    folder = Folder(base / below, Path(os.path.realpath(base)) / below, follows, key)
+    return Stream(source, name, patterns, values.get("format"), delimiter, folder, **limits)
+
+
+def _limit(values: Mapping[str, Any], key: str, most: int, where: str) -> int:
+    """A limit in bytes: the stream's own, else the installation's."""
+    given = values.get(key)
+    limit = getattr(settings.platform(), key) if given is None else given
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
+        raise StreamDeclarationError(
+            f"{'conf/platform.yml' if given is None else where}: {key} is {limit!r}; give a whole number from 1 to {most}"
+        )
+    return limit
 
 
 def _is_pattern(value: object) -> bool:
@@ -164,17 +224,18 @@ def _is_pattern(value: object) -> bool:
     return not {"", ".", ".."} & set(folders) and folders[-1] != "**" and all(one == "**" or "**" not in one for one in folders)
 
 
-def _root_folder(root: str, source: str, stream: str) -> Path:
+def _root_folder(root: str, source: str, stream: str) -> tuple[Path, Path]:
+    """The folder that is configured, and the stream's place below it."""
     if root == "repository":
-        return settings.REPOSITORY
+        return settings.REPOSITORY, Path()
     if root == "drops":
-        return Path(os.environ.get("THROUGHLINE_DROPS") or settings.home() / "drops") / source / stream
+        return Path(os.environ.get("THROUGHLINE_DROPS") or settings.home() / "drops"), Path(source, stream)
     folder = os.environ.get("THROUGHLINE_DATA")
     if not folder:
         raise MissingFolderError(f"{source} reads files below THROUGHLINE_DATA, which is not set: export THROUGHLINE_DATA=<folder>")
     if not Path(folder).is_dir():
         raise MissingFolderError(f"THROUGHLINE_DATA is {folder}, which is no folder: set it to the folder that holds {source}'s files")
-    return Path(folder)
+    return Path(folder), Path()
 
 
 def pull_stream(
@@ -182,81 +243,244 @@ def pull_stream(
 ) -> Counts:
     """Land one stream's files of the range: each content once, a changed file as the slice's next attempt, and so a file whose landed
     parts were damaged or lost since. New files of earlier days too, when they are no older than the stream's first landed day and
-    accept_late_days: they came late, or restate their day. A file that cannot be read adds its error to `refused`."""
+    accept_late_days: they came late, or restate their day. A file that cannot be read adds its error to `refused`.
+
+    A file is compared with what is in force: the newest attempt of each slice. A new slice that holds what another one in force holds is a
+    copy and is not landed; when that other one is replaced, the copy's turn comes, of whichever day it is. What has no records has no copy.
+    """
     found = matching(stream, refused)
-    drops = [drop for drop in found if drop.day is None or first_day <= drop.day <= last_day]
+    is_new = not (landing.root / stream.source.source / stream.name).exists()
+    if is_new and not any(drop.day is None or first_day <= drop.day <= last_day for drop in found):
+        _say_no_files(stream, first_day, last_day, say)
+        return Counts()
+    with landing.alone(stream.source.source, stream.name, say):
+        return _pull_found(stream, found, (first_day, last_day), landing, say, refused)
+
+
+def _say_no_files(stream: Stream, first_day: date, last_day: date, say: Callable[[str], None]) -> None:
+    patterns = " or ".join(str(stream.folder.root / pattern) for pattern in stream.patterns)
+    say(f"{stream.title}: no files match {patterns} from {first_day} to {last_day}")
+
+
+def _pull_found(
+    stream: Stream, found: list[Drop], days: tuple[date, date], landing: Landing, say: Callable[[str], None], refused: list[str]
+) -> Counts:
+    first_day, last_day = days
     before = landed(landing.root, stream.source.source, stream.name)
     known = [date.fromisoformat(one.manifest["slice_from"]) for one in before if one.manifest.get("slice_from")]
-    paths = {one.origin.get("path") for one in before}
     earliest = max(min(known, default=first_day), first_day - timedelta(days=settings.platform().accept_late_days))
-    late = [d for d in found if d.day is not None and earliest <= d.day < first_day and str(d.path.resolve()) not in paths]
+    paths = {one.origin.get("path") for one in before}
+    unlanded = [drop for drop in found if os.path.realpath(drop.path) not in paths]
+    late = [drop for drop in unlanded if drop.day is not None and earliest <= drop.day < first_day]
     if late:
-        say(f"{stream.source.source}.{stream.name}: {len(late)} files of days before {first_day} came since, from {late[0].day} on")
-    drops = [*late, *drops]
+        say(f"{stream.title}: {len(late)} files of days before {first_day} came since, from {late[0].day} on")
+    drops = [*late, *(drop for drop in found if drop.day is None or first_day <= drop.day <= last_day)]
     if not drops:
-        patterns = " or ".join(str(stream.root / pattern) for pattern in stream.patterns)
-        say(f"{stream.source.source}.{stream.name}: no files match {patterns} from {first_day} to {last_day}")
-    newest = {one.origin.get("path"): one for one in before}
-    last = {one.slice: one for one in before}
-    contents = {one.origin.get("sha256") for one in before}
-    counts = Counts(files=len(drops))
-    slices: dict[str, list[tuple[Drop, str, datetime]]] = {}
-    for place, drop in enumerate(drops):
-        sha256, path = file_sha256(drop.path), str(drop.path.resolve())
-        earlier = newest.get(path)
-        is_same = earlier is not None and earlier.origin.get("sha256") == sha256
-        is_copy = earlier is None and not stream.is_report and sha256 in contents
-        # what was replaced since is not read any more, whatever became of it
-        is_damaged = is_same and earlier is not None and earlier is last[earlier.slice] and not earlier.is_whole()
-        if is_damaged:
-            say(f"{stream.source.source}.{stream.name}: what was landed of {drop.path} was changed, cut or lost; it is landed again")
-        elif is_same or is_copy:
-            counts.skipped += 1
-            continue
-        # Attempts of one pull differ in extracted_at, so that "the newest" has one meaning everywhere.
-        extracted_at = datetime.now(UTC) + timedelta(microseconds=place)
-        slices.setdefault(drop.slice_id, []).append((drop, sha256, extracted_at))
-        contents.add(sha256)
-    # Small files wait for the disk most of the time; the attempts of one slice stay in order.
-    with ThreadPoolExecutor(max_workers=WORKERS) as workers:
-        for attempts, error in workers.map(lambda todo: _land_slice(stream, todo, landing, say), slices.values()):
-            counts.records += sum(one.records for one in attempts)
-            counts.landed += len(attempts)
-            refused += [error] if error else []
-    return counts
+        _say_no_files(stream, first_day, last_day, say)
+    instant = next_instant(before)
+    if instant - datetime.now(UTC) > timedelta(seconds=1):
+        say(f"{stream.title}: the clock is behind the newest landing, of {instant:%Y-%m-%d %H:%M} UTC; what lands now counts as later")
+    work = _Work(stream, landing, say, refused, newest_of(before), instant, Counts(files=len(drops)))
+    again, fresh, skipped = _sorted_out(stream, work.looked_at(drops), before, say)
+    work.counts.skipped += skipped
+    gone = work.land_again(again)
+    if gone and not stream.is_report:
+        asked = {drop.path for drop in drops}
+        fresh += work.released([drop for drop in unlanded if drop.path not in asked], gone)
+    work.land_fresh(fresh)
+    return work.counts
 
 
-def _land_slice(
-    stream: Stream, todo: list[tuple[Drop, str, datetime]], landing: Landing, say: Callable[[str], None]
-) -> tuple[list[Landed], str | None]:
-    """Land a slice's files in order. Ends at one that cannot be read, with its error: landed after a later one it would replace that."""
+@dataclass
+class _Work:
+    """One stream's pull under way. force: of each slice the newest attempt; instant: of the next attempt."""
+
+    stream: Stream
+    landing: Landing
+    say: Callable[[str], None]
+    refused: list[str]
+    force: dict[tuple[str, str], Landed]
+    instant: datetime
+    counts: Counts
+
+    def looked_at(self, drops: Iterable[Drop]) -> list[Todo]:
+        """What each drop holds; one that cannot be read adds its sentence to `refused`."""
+        todos = []
+        for drop in drops:
+            try:
+                todos.append(Todo(drop, *self.stream.folder.hashed(drop.path), self.instant))
+            except UnreadableFileError as error:
+                self.refused.append(str(error))
+            # attempts of one pull differ in their instants, so that "the newest" has one meaning everywhere
+            self.instant += timedelta(microseconds=1)
+        return todos
+
+    def land(self, todos: Iterable[Todo]) -> list[Landed]:
+        """Land them, those of one slice in their order; what cannot be landed adds its sentence to `refused`."""
+        slices: dict[str, list[Todo]] = {}
+        for todo in todos:
+            slices.setdefault(todo.drop.slice_id, []).append(todo)
+        done: list[Landed] = []
+        # small files wait for the disk most of the time
+        with ThreadPoolExecutor(max_workers=WORKERS) as workers:
+            for attempts, error in workers.map(lambda some: _land_slice(self.stream, some, self.landing, self.say), slices.values()):
+                done += attempts
+                self.refused += [error] if error else []
+        for one in done:
+            earlier = self.force.get(one.slice)
+            if earlier and earlier.records and not one.records:
+                self.say(f"{one.origin['path']}: has no records, and so replaces the {earlier.records} that were delivered before")
+            self.force[one.slice] = one
+        self.counts.landed += len(done)
+        self.counts.records += sum(one.records for one in done)
+        return done
+
+    def land_again(self, todos: list[Todo]) -> dict[str, int]:
+        """Land what is a new delivery of its slice. Returns the sha256 and bytes of what is in force nowhere any more."""
+        slices = {_slice(self.stream, todo.drop) for todo in todos}
+        replaced = [one.origin for place, one in self.force.items() if place in slices]
+        self.land(todos)
+        held = {one.origin.get("sha256") for one in self.force.values()}
+        return {str(one["sha256"]): int(one["bytes"]) for one in replaced if {"sha256", "bytes"} <= set(one) and one["sha256"] not in held}
+
+    def released(self, drops: list[Drop], gone: Mapping[str, int]) -> list[Todo]:
+        """Of files that were never landed, those that are copies of what is gone: it is they now that hold it."""
+        todos = [todo for todo in self.looked_at(d for d in drops if _size(d.path) in gone.values()) if todo.sha256 in gone]
+        self.counts.files += len(todos)
+        if todos:
+            self.say(
+                f"{self.stream.title}: {len(todos)} files hold what was replaced just now, as {todos[0].drop.path}; they are landed too"
+            )
+        return todos
+
+    def land_fresh(self, todos: list[Todo]) -> None:
+        """Land what is of new slices, of equal files one; a file without records is no copy of another."""
+        empty: set[str] = set()
+        copies: list[Todo] = []
+        while todos:
+            held = {one.origin.get("sha256") for one in self.force.values() if one.records}
+            now: dict[str, list[Todo]] = {}
+            later = []
+            for todo in todos:
+                if todo.sha256 in held:
+                    copies.append(todo)
+                elif todo.sha256 in now and todo.sha256 not in empty:
+                    later.append(todo)
+                else:
+                    now.setdefault(todo.sha256, []).append(todo)
+            done = self.land(todo for some in now.values() for todo in some)
+            empty |= {str(one.origin["sha256"]) for one in done if not one.records}
+            todos = later
+        if copies:
+            self.counts.skipped += len(copies)
+            self.say(
+                f"{self.stream.title}: {len(copies)} files hold what others hold that are landed, as {copies[0].drop.path}; they are not landed"
+            )
+
+
+def _sorted_out(
+    stream: Stream, todos: list[Todo], before: Sequence[Landed], say: Callable[[str], None]
+) -> tuple[list[Todo], list[Todo], int]:
+    """The drops that are landed whatever others hold (changed, damaged, reports), those of new slices, and how many need nothing."""
+    force = newest_of(before)
+    in_order = sorted(before, key=lambda one: int(one.manifest["attempt"]))
+    by_path = {one.origin.get("path"): one for one in in_order}
+    by_name = {(one.slice, one.origin.get("name")): one for one in in_order}
+    again, fresh, skipped = [], [], 0
+    for todo in todos:
+        drop, place = todo.drop, _slice(stream, todo.drop)
+        in_slice = by_name.get((place, drop.name)) if stream.is_report else force.get(place)
+        earlier = in_slice or by_path.get(os.path.realpath(drop.path))
+        if earlier is not None and earlier.origin.get("sha256") == todo.sha256:
+            # what was replaced since is not read any more, whatever became of it
+            if earlier is force[earlier.slice] and not earlier.is_whole():
+                say(f"{stream.title}: what was landed of {drop.path} was changed, cut or lost; it is landed again")
+                again.append(todo)
+            else:
+                skipped += 1
+        elif stream.is_report and (later := _restated_by(drop, force.get(place))):
+            say(
+                f"{drop.path}: {later} is landed and restates it, so it is not landed; if it is the newer one, deliver it under a later name"
+            )
+            skipped += 1
+        elif earlier is not None or stream.is_report:
+            again.append(todo)
+        else:
+            fresh.append(todo)
+    return again, fresh, skipped
+
+
+def _slice(stream: Stream, drop: Drop) -> tuple[str, str]:
+    return stream.source.account, drop.slice_id
+
+
+def _restated_by(drop: Drop, newest: Landed | None) -> str | None:
+    """The name of the landed delivery of the drop's slice that comes after it; None when there is none."""
+    name = None if newest is None else newest.origin.get("name")
+    return name if name is not None and _in_order(drop.name.removesuffix(".gz")) < _in_order(name.removesuffix(".gz")) else None
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """A name as what it is sorted by: numbers in it as numbers, so that 9 comes before 10."""
+    return [(int(one), "") if one.isdecimal() else (-1, one) for one in re.split(r"([0-9]+)", name)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _land_slice(stream: Stream, todos: list[Todo], landing: Landing, say: Callable[[str], None]) -> tuple[list[Landed], str | None]:
+    """Land a slice's files in order. Ends at one that cannot be landed, with its error: landed after a later one it would replace that."""
     attempts: list[Landed] = []
-    for drop, sha256, extracted_at in todo:
+    for todo in todos:
         try:
-            attempts.append(land_file(stream, drop, sha256, extracted_at, landing, say))
+            attempts.append(_land_steady(stream, todo, landing, say))
         except UnreadableFileError as error:
             return attempts, str(error)
     return attempts, None
 
 
+def _land_steady(stream: Stream, todo: Todo, landing: Landing, say: Callable[[str], None]) -> Landed:
+    """Land a file; anew when it is changed meanwhile, but not for ever."""
+    for _ in range(TRIES - 1):
+        try:
+            return land_file(stream, todo, landing, say)
+        except ChangedFileError:
+            sha256, size = stream.folder.hashed(todo.drop.path)
+            todo = replace(todo, sha256=sha256, bytes=size)
+    return land_file(stream, todo, landing, say)
+
+
 def matching(stream: Stream, refused: list[str]) -> list[Drop]:
     """The files below the root that match one of the stream's patterns, by slice, then file name. A file whose name has a date that is no
-    day adds its error to `refused`."""
-    found: dict[Path, Drop] = {}
+    day, a link that is not followed and a folder that cannot be looked into add their sentences to `refused`, each once."""
+    folder, found = stream.folder, dict[Path, Drop]()
+    said: dict[str, None] = {}
+    if folder.leads_out(folder.root):
+        refused.append(folder.said_of_link(folder.root))
+        return []
     for pattern in stream.patterns:
-        # ** stands for folders only where it stands alone
-        glob = pattern.replace("{date}", "????-??-??").replace("{delivery}", "?*").replace("?**", "?*")
         exact = re.compile(_as_regex(pattern))
-        for path in stream.root.glob(glob):
-            relative = path.relative_to(stream.root).as_posix()
+        parts = [re.compile(_as_regex(part)) if part != "**" and WILD.search(part) else part for part in pattern.split("/")]
+        for path in folder.below(parts, said):
+            relative = path.relative_to(folder.root).as_posix()
             match = exact.fullmatch(relative)
-            if match is None or not path.is_file() or path.name.endswith(".tmp"):
+            if match is None or path.name.endswith(".tmp"):
                 continue
             try:
-                found[path] = Drop(path, *_slice_of(stream, pattern, relative, match))
+                if folder.leads_out(path):
+                    said[folder.said_of_link(path)] = None
+                elif stat.S_ISREG(os.stat(path).st_mode):
+                    found[path] = Drop(path, relative, *_slice_of(stream, pattern, relative, match))
+            except OSError as error:
+                said[unreadable(path, error)] = None
             except UnreadableFileError as error:
-                refused.append(str(error))
-    return sorted(found.values(), key=lambda drop: (drop.slice_id, drop.path.as_posix()))
+                said[str(error)] = None
+    refused.extend(said)
+    return sorted(found.values(), key=lambda drop: (drop.slice_id, _in_order(drop.name)))
 
 
 def _as_regex(pattern: str) -> str:
@@ -266,7 +490,7 @@ def _as_regex(pattern: str) -> str:
             parts.append(r"(?P=date)" if seen else DAY)
             seen = True
         else:
-            known = {"{delivery}": DELIVERY, "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+            known = {"{delivery}": DELIVERY, "**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
             parts.append(known.get(piece) or re.escape(piece))
     return "".join(parts)
 
@@ -280,7 +504,7 @@ def _slice_of(stream: Stream, pattern: str, relative: str, match: re.Match[str])
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
-        raise UnreadableFileError(f"{stream.root / relative}: {text} in its name is no day ({error}); rename the file") from error
+        raise UnreadableFileError(f"{stream.folder.root / relative}: {text} in its name is no day ({error}); rename the file") from error
     # Several files of a day are several slices, unless the later one is declared to restate the earlier, packed or not.
     suffix = ".gz" if "{delivery}" in pattern else ""
     first = next((one for one in dated if not set("*?") & set(one)), "")
@@ -299,56 +523,116 @@ def _folder_name(relative: str, is_plain: bool = True) -> str:
     return f"{name[:MAX_PLAIN_PATH]}~{hashlib.sha256(os.fsencode(relative)).hexdigest()[:12]}"
 
 
-def land_file(stream: Stream, drop: Drop, sha256: str, extracted_at: datetime, landing: Landing, say: Callable[[str], None]) -> Landed:
-    """Land one file as one attempt. Raises UnreadableFileError, and lands nothing, when the file is damaged or its text is not UTF-8."""
-    source = stream.source
-    origin = {"path": str(drop.path.resolve()), "sha256": sha256, "bytes": drop.path.stat().st_size}
+def land_file(stream: Stream, todo: Todo, landing: Landing, say: Callable[[str], None]) -> Landed:
+    """Land one file as one attempt. Raises UnreadableFileError, and lands nothing, when the file is damaged, empty where it cannot be, larger
+    than its limit or its text not UTF-8; ChangedFileError when it holds something else than when it was looked at."""
+    source, drop = stream.source, todo.drop
+    origin = {"path": os.path.realpath(drop.path), "name": drop.name, "sha256": todo.sha256, "bytes": todo.bytes}
     piece = Slice(source.source, stream.name, source.account, drop.slice_id, drop.day, drop.day, source.api_version, origin)
     kind = stream.format or _format_of(drop.path, stream)
+    is_packed = drop.path.name.endswith(".gz")
+    if not todo.bytes and (is_packed or kind in KINDS_WITH_HEADER):
+        raise UnreadableFileError(_of_no_bytes(drop.path, kind))
     try:
-        if kind == "parquet":
-            rows = pq.ParquetFile(drop.path).metadata.num_rows
-            return landing.land_whole(piece, drop.path, sha256, rows, extracted_at)
-        with _opened(drop.path) as file:
-            if encoding := wide_encoding(file.read(FIRST_BYTES)):
+        with stream.folder.opened(drop.path) as file:
+            if kind == "parquet":
+                count = partial(_parquet_rows, stream, drop.path)
+                return landing.land_whole(piece, cast(BinaryIO, file), todo.sha256, count, todo.extracted_at)
+            if encoding := wide_encoding(_first_bytes(file, is_packed)):
                 how = " (Excel: 'CSV UTF-8')" if kind == "csv" else ""
                 raise UnreadableFileError(f"{drop.path}: is {encoding}, not UTF-8: save it as UTF-8{how} and deliver it again")
-            file.seek(0)
-            is_csv = kind == "csv"
-            records = csv_records(file, stream.delimiter, drop.path, say) if is_csv else line_records(file, skip_blank=kind == "jsonl")
-            return landing.land_records(piece, records, extracted_at)
-    except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid) as error:
-        raise UnreadableFileError(
-            f"{drop.path}: cannot be read as {kind} ({error}); nothing of it was landed: deliver the file again"
-        ) from error
+            return landing.land_records(piece, _records(stream, todo, file, kind, say), todo.extracted_at)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UnreadableFileError(_not_of(drop.path, kind, error)) from error
+    except OSError as error:  # of the drop: what the landing folder refuses is a LandingError
+        raise UnreadableFileError(unreadable(drop.path, error)) from error
+
+
+def _not_of(path: Path, kind: str, error: Exception) -> str:
+    return f"{path}: cannot be read as {kind} ({error}); nothing of it was landed: deliver the file again"
+
+
+def _of_no_bytes(path: Path, kind: str) -> str:
+    none = "; a day without rows is a file with its header alone" if kind == "csv" else ""
+    return f"{path}: has 0 bytes, so it is an upload that has only begun or failed; nothing of it was landed: deliver the file again, whole{none}"
+
+
+def _parquet_rows(stream: Stream, path: Path, copy: Path) -> int:
+    """The rows of a landed copy, by its footer. Raises UnreadableFileError when they would be more than the stream's limit as JSON.
+
+    Encodings may say a row in less than a bit: a row has no fewer bytes than its columns' names.
+    """
+    import pyarrow as pa  # type: ignore[import-untyped]  # a declaration is checked without it
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    try:
+        footer = pq.read_metadata(copy)
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableFileError(_not_of(path, "parquet", error)) from error
+    groups = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
+    names = sum(len(name) + 4 for name in footer.schema.to_arrow_schema().names)
+    if max(groups, footer.num_rows * names) > stream.max_expanded_bytes:
+        _refuse_large(stream, path)
+    return int(footer.num_rows)
+
+
+def _refuse_large(stream: Stream, path: Path) -> None:
+    raise UnreadableFileError(
+        f"{path}: holds more than {stream.max_expanded_bytes} bytes when it is unpacked; nothing of it was landed: deliver it in parts, or, "
+        f"if it is right, set streams.{stream.name}.max_expanded_bytes in conf/sources/{stream.source.source}.yml"
+    )
 
 
 def _format_of(path: Path, stream: Stream) -> str:
     suffix = Path(path.name.removesuffix(".gz")).suffix
     if suffix not in SUFFIXES:
-        raise StreamDeclarationError(
-            f"conf/sources/{stream.source.source}.yml: streams.{stream.name}: {path.name} does not say its format; "
-            f"add format: one of {list(FORMATS)}"
+        raise UnreadableFileError(
+            f"{path}: its name does not say its format, so nothing of it was landed: take it away, or, if it belongs there, set "
+            f"streams.{stream.name}.format in conf/sources/{stream.source.source}.yml to one of {list(FORMATS)}"
         )
     return SUFFIXES[suffix]
 
 
-def _opened(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.name.endswith(".gz") else path.open("rb")
+def _first_bytes(file: io.FileIO, is_packed: bool) -> bytes:
+    text = gzip.GzipFile(fileobj=file, mode="rb") if is_packed else file
+    first = text.read(FIRST_BYTES)
+    file.seek(0)
+    return first or b""
+
+
+def _records(stream: Stream, todo: Todo, file: io.FileIO, kind: str, say: Callable[[str], None]) -> Iterator[Record]:
+    """The records of an open file. Raises ChangedFileError at its end when it held something else than when it was looked at."""
+    path, limit = todo.drop.path, stream.max_record_bytes
+    watched = Watched(file)
+    packed = io.BufferedReader(watched, READ_BYTES)
+    text = cast(BinaryIO, gzip.GzipFile(fileobj=packed, mode="rb") if path.name.endswith(".gz") else packed)
+    lines = limited_lines(text, limit, stream.max_expanded_bytes, partial(_refuse_large, stream, path))
+    found = csv_records(lines, stream.delimiter, path, say) if kind == "csv" else line_records(lines, skip_blank=kind == "jsonl")
+    for record in found:
+        # several lines of a CSV file may make one row that is too long
+        yield (
+            Record(record.row, within(record.payload, limit))
+            if len(record.payload) > limit and not isinstance(record.payload, Cut)
+            else record
+        )
+    while packed.read(READ_BYTES):
+        pass
+    if watched.digest.hexdigest() != todo.sha256:
+        raise ChangedFileError(f"{path}: was changed while it was being landed; nothing of it was landed: pull again when it is whole")
 
 
 def _without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
     """The lines without the byte order mark that some tools begin a UTF-8 file with: it belongs to no record."""
     rest = iter(lines)
     for first in itertools.islice(rest, 1):
-        yield first.removeprefix(codecs.BOM_UTF8)
+        yield first if isinstance(first, Cut) else first.removeprefix(codecs.BOM_UTF8)
     yield from rest
 
 
 def line_records(lines: Iterable[bytes], skip_blank: bool) -> Iterator[Record]:
     """One record per line, as received, without its line end."""
     for number, line in enumerate(_without_mark(lines), start=1):
-        payload = line.rstrip(b"\r\n")
+        payload = line if isinstance(line, Cut) else line.rstrip(b"\r\n")
         if payload.strip() or not skip_blank:
             yield Record(number, payload)
 
@@ -425,7 +709,8 @@ class _Rows:
         if line is None:
             self._is_open = self._is_row = False
             return
-        fields, self._is_open, self._is_row = self._scanned(line, is_open=True)
+        # a line that is longer than its limit closes no quote: it is a record of its own
+        fields, self._is_open, self._is_row = (0, False, False) if isinstance(line, Cut) else self._scanned(line, is_open=True)
         self._ahead.append(line)
         self._ends.append(fields)
         self._bytes += len(line)
@@ -470,6 +755,10 @@ def _decoded(line: bytes) -> str:
     return line.decode("utf-8", "surrogateescape")
 
 
+def _of_no_header(path: Path) -> str:
+    return f"{path}: has no header, so it is no CSV file; nothing of it was landed: deliver it with its header, which alone says that there are no rows"
+
+
 def csv_records(lines: Iterable[bytes], delimiter: str, path: Path, say: Callable[[str], None] = print) -> Iterator[Record]:
     """One record per CSV row: a JSON object of strings, or the line's own bytes when it is no row with the header's fields.
 
@@ -489,8 +778,10 @@ def csv_records(lines: Iterable[bytes], delimiter: str, path: Path, say: Callabl
 
     line = rows.next_line()
     if line is None:
-        return
+        raise UnreadableFileError(_of_no_header(path))
     try:
+        if isinstance(line, Cut):
+            raise OverflowError("too long")
         try:
             header = fields_of(line)
         except csv.Error:
@@ -498,6 +789,8 @@ def csv_records(lines: Iterable[bytes], delimiter: str, path: Path, say: Callabl
     except (csv.Error, OverflowError) as error:
         raise UnreadableFileError(f"{path}: line 1: no header of a CSV file ({error}); deliver the file with a clean header") from error
     names = [name.strip() for name in header]
+    if not "".join(names):
+        raise UnreadableFileError(_of_no_header(path))
     if len(set(names)) < len(names) or "" in names:
         raise UnreadableFileError(
             f"{path}: line 1: the header names {names} hold a repeated or empty name; deliver the file with a clean header"
@@ -505,6 +798,9 @@ def csv_records(lines: Iterable[bytes], delimiter: str, path: Path, say: Callabl
     is_said = False
     while (line := rows.next_line()) is not None:
         first, row, fields = rows.number, line, None
+        if isinstance(line, Cut):
+            yield Record(first, line)
+            continue
         try:
             fields = fields_of(line)
         except csv.Error:  # a quote that is open at the line's end or followed by text, a carriage return within a line

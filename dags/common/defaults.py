@@ -7,9 +7,10 @@ import logging
 import time
 from typing import Any
 
-from airflow.sdk import CronPartitionTimetable, Param
+from airflow.sdk import CronPartitionTimetable
 
 from dags.common.callbacks import say_what_failed
+from dags.common.forms import day
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +21,8 @@ FIRST_DAY = "{{ params['from'] or partition_key or '' }}"
 LAST_DAY = "{{ params['to'] or partition_key or '' }}"
 RANGE = ["--from", FIRST_DAY, "--to", LAST_DAY]
 RANGE_PARAMS = {
-    "from": Param(None, type=["null", "string"], format="date", description="First day (UTC), inclusive; empty: the run's partition key"),
-    "to": Param(None, type=["null", "string"], format="date", description="Last day (UTC), inclusive; empty: the run's partition key"),
+    "from": day("First day (UTC)", "Inclusive. A run by hand needs both days, or a partition key (advanced options)"),
+    "to": day("Last day (UTC)", "Inclusive"),
 }
 TASK_DEFAULTS = {
     "owner": "data-ops",
@@ -37,11 +38,12 @@ MAX_WAIT_SECONDS = 2 * 3600
 
 
 def wait_for_runs(dag_ids: list[str], context: Any) -> None:
-    """Before a scheduled day is built: wait until none of these DAGs runs or is queued. A range given by hand is built at once.
+    """Before a scheduled day is built: wait until none of these DAGs runs or is queued. A range given by hand is built at once, and a run
+    without any days is refused at once.
 
     After MAX_WAIT_SECONDS the build goes on with what there is; the days that come in later are rebuilt by the next run (--changed).
     """
-    if context["params"].get("from"):
+    if context["params"].get("from") or not context["dag_run"].partition_key:
         return
     until = time.monotonic() + MAX_WAIT_SECONDS
     if str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)) == "scheduled":

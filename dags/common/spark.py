@@ -6,14 +6,17 @@ CommandOperator runs any other module of the repository.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import datetime as dt
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import urllib.parse
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +25,8 @@ from typing import Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from conf.doors import OTHERS
+from conf.printing import shown
 from conf.settings import CONF, REPOSITORY, home, platform, read_yaml
 
 # what cannot pass by trying again: 2 a mistake in configuration or arguments, 3 a gate that stopped the batch
@@ -41,6 +46,16 @@ class ReportLink(BaseOperatorLink):
         return f"{base}/throughline/report" if os.environ.get("THROUGHLINE_EMBEDDED") else (home() / "report.html").as_uri()
 
 
+class PlanLink(BaseOperatorLink):
+    """What the run would do, or does: the task's result, whole."""
+
+    name = "Plan"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        base, run = os.environ.get("AIRFLOW__API__BASE_URL", ""), urllib.parse.quote(ti_key.run_id)
+        return f"{base}/dags/{ti_key.dag_id}/runs/{run}/tasks/{ti_key.task_id}/xcom"
+
+
 def _die_with_parent() -> None:
     """Linux: a task killed without warning takes its command with it."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -54,9 +69,20 @@ def check_range(arguments: Sequence[str]) -> None:
             try:
                 dt.date.fromisoformat(value)
             except ValueError:
+                got = f" ({flag} is {value!r})" if value else ""
                 raise AirflowFailException(
-                    f"this run has no range: {flag} is {value!r}. Trigger it with the params from and to (YYYY-MM-DD), or with a partition key"
+                    f"this run has no range{got}: trigger it again with its first and last day (from and to, YYYY-MM-DD), or with a partition key"
                 ) from None
+
+
+def note_on_run(context: Any, text: str) -> None:
+    """Say it on the run's own page, as its note; where no Airflow of ours runs, the task's log alone says it. Never an error."""
+    if os.environ.get("THROUGHLINE_EMBEDDED") and "ti" in context:
+        words = [sys.executable, "-m", "spark_jobs", "note", context["ti"].dag_id, context["ti"].run_id, text]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+            if done.returncode:
+                context["ti"].task.log.warning("the run got no note: %s", done.stderr[-500:])
 
 
 class CommandOperator(BaseOperator):
@@ -94,12 +120,17 @@ class CommandOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         command = self.command()
-        check_range(command)
+        try:
+            check_range(command)
+        except AirflowFailException as error:
+            note_on_run(context, str(error))
+            raise
         self.log.info("running: %s", " ".join(command))
         code, last = self._run(command, {**os.environ, **self.environment(context)})
         if code == 3:
             self._refresh_report()
         if code in NO_RETRY:
+            note_on_run(context, f"{self.task_id}: {re.sub(r'^[A-Za-z]+Error: ', '', last)}")
             raise AirflowFailException(f"exit code {code}: {NO_RETRY[code]}. {last}")
         if code:
             raise AirflowException(f"the command ended with exit code {code}: {last}")
@@ -114,12 +145,12 @@ class CommandOperator(BaseOperator):
         last = ""
         self._process = subprocess.Popen(
             command, env=env, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            encoding="utf-8", errors="replace", bufsize=1, start_new_session=True, preexec_fn=_die_with_parent,
+            encoding="utf-8", errors="replace", bufsize=1, start_new_session=True, umask=OTHERS, preexec_fn=_die_with_parent,
         )  # fmt: skip
         try:
             assert self._process.stdout is not None
             for line in self._process.stdout:
-                text = line.rstrip()
+                text = shown(line.rstrip())
                 if text:
                     self.log.info(text)
                     last = text
@@ -141,6 +172,21 @@ class CommandOperator(BaseOperator):
             process.wait(timeout=KILL_AFTER_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
+
+
+class PlanOperator(CommandOperator):
+    """A command that says what its run will do: `note` of its JSON object goes on the run's page, `sources` is the task's result."""
+
+    operator_extra_links = (PlanLink(),)
+
+    def __init__(self, *, arguments: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(arguments=arguments, module="spark_jobs", **kwargs)
+
+    def execute(self, context: Any) -> list[str]:
+        said = super().execute(context)
+        context["ti"].xcom_push(key="plan", value=said["note"])
+        note_on_run(context, said["note"])
+        return list(said["sources"])
 
 
 class SparkJobOperator(CommandOperator):

@@ -18,16 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, functions as F, types as T
 
+from conf.printing import shown
 from conf.settings import platform, source as declared_source
 from conf.tables import Field, Table, Write
 from spark_jobs.bronze.parquet_rows import LARGEST_PLAIN, SCHEMA as ROWS, is_for_spark, is_plain_json, read_rows, refusal
 from spark_jobs.errors import GateError, ThroughlineError
+from spark_jobs.io.commits import missing_files
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import BRONZE, bronze_name
-from spark_jobs.io.small import open_table, query
+from spark_jobs.io.small import open_table, query, table_uri
 from spark_jobs.ops.claims import Claims
 from spark_jobs.ops.record import Recorder
 from spark_jobs.run import in_waves
@@ -120,7 +123,7 @@ def wanted(name: str, found: list[dict[str, Any]], known: Mapping[str, int]) -> 
             f"(`{again}`; if the drop is gone, deliver it again, under any name, and move the landed folder away first), then load again"
         )
     for m, path, what in damaged:
-        print(f"{name}: {path}: {what}; left out, because attempt {newest[m['account'], m['slice_id']]} replaced it", flush=True)
+        print(shown(f"{name}: {path}: {what}; left out, because attempt {newest[m['account'], m['slice_id']]} replaced it"), flush=True)
     left_out = [m for m, _, _ in damaged]
     return [(m, f) for m, f in fresh if m not in left_out]
 
@@ -138,7 +141,7 @@ def without_refused(
         elif m["attempt"] == newest[m["account"], m["slice_id"]]:
             said.append(f"{what}, dropped as {(m.get('origin') or {}).get('path')}")
         else:
-            print(f"{name}: {what}; left out, because attempt {newest[m['account'], m['slice_id']]} replaced it", flush=True)
+            print(shown(f"{name}: {what}; left out, because attempt {newest[m['account'], m['slice_id']]} replaced it"), flush=True)
     return readable, tuple(said)
 
 
@@ -234,8 +237,10 @@ def facts_of(lake: Lake, files: list[tuple[str, dict[str, Any]]]) -> DataFrame:
 
 def read_empty(lake: Lake, empty: list[dict[str, Any]]) -> DataFrame:
     """One row for each manifest of an attempt without records: what it says, as row 0 of the manifest itself."""
+    # first what makes the session, without which there are no columns
+    facts = facts_of(lake, [(m["path"], m) for m in empty])
+    given = facts.withColumn("_row", F.lit(0).cast("bigint"))
     nothing = {name: F.lit(None).cast(kind).alias(name) for name, kind in TYPES.items()}
-    given = facts_of(lake, [(m["path"], m) for m in empty]).withColumn("_row", F.lit(0).cast("bigint"))
     return given.select(*(F.col(name) if name in given.columns else column for name, column in nothing.items()))
 
 
@@ -326,6 +331,23 @@ def _stream_events(lake: Lake, contract: Table, named: list[str], fence: Fence) 
     query.awaitTermination()
 
 
+def record_killed_loads(lake: Lake, recorder: Recorder, name: str, source: str) -> None:
+    """The runs and the ledger of loads that ended after their append and before they wrote either."""
+    for run_id, commits in recorder.unrecorded_loads(name).items():
+        records = sum(records_at(lake, name, c["version"]) - records_at(lake, name, c["version"] - 1) for c in commits)
+        at, version = (max(c[key] for c in commits) for key in ("timestamp", "version"))
+        ended = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
+        recorder.add_load(run_id, name, source, records, records, ended, version, ended)
+
+
+def records_at(lake: Lake, name: str, version: int) -> int:
+    """How many landed records a bronze table held at a version; what was replayed, and the rows of attempts without records, are none."""
+    if version < 0:
+        return 0
+    found = DeltaTable(table_uri(lake.root, name), version=version)
+    return int(query(found, "select count(*) as n from rows where _row > 0 and not starts_with(_file, 'replay:')")["n"][0].as_py())
+
+
 def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:
     """Every stream of a source into bronze; one line of facts per stream. Raises GateError naming every file that cannot be read, when all
     others are loaded."""
@@ -339,19 +361,31 @@ def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:
 
     def load(stream: str) -> None:
         name, run_id, started = names[stream], uuid.uuid4().hex, dt.datetime.now(dt.UTC)
+        record_killed_loads(lake, recorder, name, source)
+        if gone := missing_files(lake.root, name):
+            recorder.add_loss(name, source, name, f"{name}: {len(gone)} of its data files are gone, {next(iter(gone))} among them")
+            lake.without_missing(name, None, replace(fences[name], run_id=run_id))
+        has_lost = bool(recorder.lost(name, source))
         before = lake.version(name)
         loaded = load_stream(lake, source, stream, replace(fences[name], run_id=run_id))
         seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
         print(f"{seconds:6.1f} s  {name:<42} {loaded.appended:,} records, {loaded.known_files} files known before", flush=True)
-        recorder.add_load(run_id, name, source, loaded.promised, loaded.appended, started, lake.version(name))
+        if has_lost:
+            print(f"{name}: had lost records that it held before; what of them lies in landing is in it again", flush=True)
+        if loaded.promised or has_lost or lake.version(name) > before:
+            recorder.add_load(run_id, name, source, loaded.promised, loaded.appended, started, lake.version(name))
         refused.extend(f"{name}: {one}" for one in loaded.refused)
         outcomes.append({"table": name, "rows_in": loaded.promised, "rows_out": loaded.appended, "wrote": lake.version(name) > before})
 
     try:
+        recorder.prepare(names.values())
+        recorder.drop_unfinished((name, source) for name in names.values())
         in_waves(list(names), lambda stream: (stream, ()), load)
     finally:
-        recorder.flush()
-        claims.release()
+        try:
+            recorder.flush()
+        finally:
+            claims.release()
     if refused:
         raise GateError("\n".join(["All other landed files are loaded, these are not:", *sorted(refused)]))
     return outcomes

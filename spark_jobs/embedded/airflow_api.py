@@ -1,28 +1,80 @@
-"""Airflow's REST API v2, as far as the demo, status and tests need it (standard library only)."""
+"""Airflow's REST API v2, as far as the demo, status, notes and tests need it."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from typing import Any
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from conf.doors import AIRFLOW_USER, airflow_password, is_foreign
 from spark_jobs.errors import ThroughlineError
+
+TRIES, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 6, 0.5, 8
+# what Airflow keeps of a note
+NOTE_CHARACTERS = 1000
+CUT = "… the rest is in the log of the task"
+
+
+class AirflowError(ThroughlineError):
+    """Airflow refused a request, or did not answer.
+
+    status: its HTTP status, 0 where no answer came.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same request may go well a moment later: SQLite under load answers 500."""
+        return self.status == 0 or self.status >= 500
+
+
+def joined_note(before: str, text: str) -> str:
+    """A run's note with a text added, at most as long as Airflow keeps it; what was there stays, and nothing is said twice."""
+    whole = before if text in before else "\n\n".join(filter(None, (before, text)))
+    if len(whole) <= NOTE_CHARACTERS:
+        return whole
+    return whole[: NOTE_CHARACTERS - len(CUT) - 1].rsplit("\n", 1)[0] + "\n" + CUT
 
 
 class AirflowApi:
-    """One Airflow at `url`; everybody is an admin there, so a token needs no password."""
+    """The Airflow of this home at `url`, as its user."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._token = ""
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The reply as JSON. Raises ThroughlineError with Airflow's own words when it refuses."""
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None, is_repeatable: bool | None = None) -> Any:
+        """The reply as JSON.
+
+        is_repeatable: whether the request may be made again after a passing error; by default all but POST, which would make two of a thing.
+        Raises AirflowError with Airflow's own words when it refuses.
+        """
+        tries = TRIES if (method != "POST" if is_repeatable is None else is_repeatable) else 1
+        again = Retrying(
+            stop=stop_after_attempt(tries),
+            wait=wait_exponential(FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS),
+            retry=retry_if_exception(lambda error: isinstance(error, AirflowError) and error.is_passing),
+            reraise=True,
+        )
+        return again(self._call, method, path, body)
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         if not self._token:
-            self._token = self._send("GET", "/auth/token", None)["access_token"]
+            if is_foreign(port := urllib.parse.urlsplit(self.url).port or 80):
+                raise ThroughlineError(
+                    f"port {port} of this machine is another user's: the password was not sent; start the services again"
+                )
+            self._token = self._send("POST", "/auth/token", {"username": AIRFLOW_USER, "password": airflow_password()})["access_token"]
         return self._send(method, f"/api/v2{path}", body)
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
@@ -35,7 +87,10 @@ class AirflowApi:
                 text = reply.read()
                 return json.loads(text) if text else {}
         except urllib.error.HTTPError as error:
-            raise ThroughlineError(f"Airflow refused {method} {path}: {error.code} {error.read().decode(errors='replace')[:400]}") from None
+            said = error.read().decode(errors="replace")[:400]
+            raise AirflowError(f"Airflow refused {method} {path}: {error.code} {said}", error.code) from None
+        except OSError as error:
+            raise AirflowError(f"Airflow at {self.url} does not answer {method} {path}: {error}") from None
 
     def wait_for_dag(self, dag_id: str, seconds: float = 60) -> None:
         """Return when Airflow has read the DAG."""
@@ -56,12 +111,23 @@ class AirflowApi:
         self.call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, partition_key: str | None = None) -> str:
-        """Start a run; returns its id."""
-        body: dict[str, Any] = {"logical_date": None, "conf": conf or {}}
+        """Start a run; returns its id. Asked again under the same id when Airflow answers 500, so that there is one run whatever it had made."""
+        run_id = f"manual__{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%S}_{uuid.uuid4().hex[:8]}"
+        body: dict[str, Any] = {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
         if partition_key:
             body["partition_key"] = partition_key
-        run_id: str = self.call("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"]
+        try:
+            self.call("POST", f"/dags/{dag_id}/dagRuns", body, is_repeatable=True)
+        except AirflowError as error:
+            # nobody else makes this id: an earlier try had made the run after all
+            if error.status != 409:
+                raise
         return run_id
+
+    def note(self, dag_id: str, run_id: str, text: str) -> None:
+        """Add a text to the run's note, which stands on the run's page."""
+        path = f"/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}"
+        self.call("PATCH", path, {"note": joined_note(self.call("GET", path).get("note") or "", text)})
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         return str(self.call("GET", f"/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}")["state"])

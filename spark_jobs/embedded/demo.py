@@ -5,26 +5,26 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
-from conf.settings import REPOSITORY, home, platform
+from conf import doors
+from conf.settings import REPOSITORY, home, made, platform
 from spark_jobs.embedded import services
 from spark_jobs.embedded.airflow_api import AirflowApi
 from spark_jobs.embedded.doctor import findings
 from spark_jobs.errors import ThroughlineError
+from spark_jobs.printing import cell, console, listing
 from spark_jobs.report.tables import connect, records
 
-# piped output has no width of its own: wide enough for the tables
-out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 132)
+out = console()
 BUILD, ORDERS = "build_daily", "build_orders"
 PEOPLE, DAYS, SEED = 2_000, 30, 7
 # every home has its own last day of the sandbox world, kept from its first demo on
@@ -32,12 +32,22 @@ WORLD_END = "world_end.txt"
 FIRST_CHART = (ORDERS, "report")
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
 MARKS = {
-    "success": "[green]done[/]",
-    "failed": "[red]FAILED[/]",
-    "running": "[yellow]running[/]",
-    "upstream_failed": "[red]not run[/]",
-    "up_for_retry": "[yellow]will retry[/]",
+    "success": ("done", "green"),
+    "failed": ("FAILED", "red"),
+    "running": ("running", "yellow"),
+    "upstream_failed": ("not run", "red"),
+    "up_for_retry": ("will retry", "yellow"),
 }
+# what a newcomer may look at when everything is built: a command and what it shows
+NEXT = (
+    ("make status", "services, last runs, freshness, what waits in quarantine"),
+    (".venv/bin/python -m spark_jobs quarantine list", "what was set aside, and why"),
+    (".venv/bin/python -m spark_jobs explain table gold.channel_daily", "what a table holds, where it comes from, its last runs"),
+    (
+        ".venv/bin/python -m spark_jobs run attribution+ --from {last} --to {last} --force",
+        "a day credited again, and all that follows from it",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ def begin_world() -> tuple[subprocess.Popen[str] | None, dt.date, dt.date]:
         words = [
             "make",
             "--out",
-            str(home() / "drops"),
+            str(made(home() / "drops")),
             "--people",
             str(PEOPLE),
             "--days",
@@ -97,12 +107,14 @@ def finish_world(making: subprocess.Popen[str] | None, last: dt.date) -> None:
     if making.returncode:
         raise ThroughlineError(f"the sandbox world could not be made: {errors[-500:]}")
     (home() / WORLD_END).write_text(str(last), encoding="utf-8")
+    files = [path for path in (home() / "drops").rglob("*") if path.is_file()]
+    out.print(f"the shop's files are made: {len(files):,}, {sum(path.stat().st_size for path in files) / 1e6:.0f} MB")
 
 
 def demo(once: bool = False) -> int:
     """`make demo`: the sandbox world from files to report. Returns the exit code."""
     preflight()
-    home().mkdir(parents=True, exist_ok=True)
+    made(home())
     os.environ.pop("THROUGHLINE_DATA", None)
     making, first, last = begin_world()
     out.print(f"A sandbox shop of {PEOPLE:,} people, {first} to {last}, in {home() / 'drops'}")
@@ -122,7 +134,7 @@ def real(data: Path, once: bool = False) -> int:
     data = data.resolve()
     if not (data / "online_retail.parquet").is_file():
         raise ThroughlineError(f"{data} holds no online_retail.parquet: give the folder of the real data with DATA=")
-    home().mkdir(parents=True, exist_ok=True)
+    made(home())
     os.environ["THROUGHLINE_DATA"] = str(data)
     day = dt.date.fromisoformat
     ingests = [
@@ -138,27 +150,20 @@ def up() -> int:
     """`make up`: the services alone, until Ctrl-C; due days start by themselves."""
     preflight()
     with services.running(warn, schedule=True) as found:
-        register(found)
         show_addresses(found)
-        wait_for_interrupt()
+        wait_for_interrupt(found)
     return 0
 
 
 def warn(sentence: str) -> None:
-    out.print(f"[yellow]{sentence}[/]")
-
-
-def register(found: services.Services) -> None:
-    """JDBC clients see the gold tables by name."""
-    env = {**os.environ, "SPARK_REMOTE": f"{found.remote}/;user_id=throughline", services.MARK: found.mark}
-    subprocess.run([sys.executable, "-m", "spark_jobs", "register"], cwd=REPOSITORY, env=env, capture_output=True, check=False)
+    out.print(cell(sentence, "yellow"))
 
 
 def run_stages(waves: Sequence[Sequence[Stage]], once: bool, prepare: Callable[[], None] = lambda: None, small: bool = False) -> int:
     """Run the waves one after another, the stages of a wave together; then show what came out. prepare: done before the first wave."""
     clock = time.monotonic()
     before = versions()
-    out.print("starting Airflow and the Spark server …")
+    out.print("starting Airflow and the Spark server: 20 to 40 s, the first time with Airflow's database …")
     with services.running(warn, small=small) as found:
         parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in found.seconds.items())
         out.print(f"services up after {time.monotonic() - clock:.0f} s ({parts})")
@@ -169,35 +174,50 @@ def run_stages(waves: Sequence[Sequence[Stage]], once: bool, prepare: Callable[[
         for stage in reversed([stage for wave in waves for stage in wave]):
             api.wait_for_dag(stage.dag_id)
             api.unpause(stage.dag_id)
-        is_good = all(run_wave(api, wave, clock) for wave in waves)
+        is_good = all(run_wave(found, api, wave, clock) for wave in waves)
         seconds = time.monotonic() - clock
         if is_good:
             show_results(versions() == before, seconds)
         show_addresses(found)
+        if is_good:
+            show_next(waves[-1][-1].last)
         if not (once or not sys.stdin.isatty() or not sys.stdout.isatty()):
-            register(found)
             out.print("Everything stays up until Ctrl-C.")
-            wait_for_interrupt()
+            wait_for_interrupt(found)
     return 0 if is_good else 1
 
 
-def wait_for_interrupt() -> None:
+def wait_for_interrupt(found: services.Services) -> None:
+    """Return at Ctrl-C; until then a service that ends is started again."""
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            time.sleep(3600)
+            services.tend(found, warn)
+            time.sleep(1)
 
 
-def run_wave(api: AirflowApi, stages: Sequence[Stage], begun: float) -> bool:
-    """Trigger the DAGs of one wave and watch them to their end; True when all succeeded. begun: when the first wave's clock began."""
+def run_wave(found: services.Services, api: AirflowApi, stages: Sequence[Stage], begun: float) -> bool:
+    """Trigger the DAGs of one wave and watch them, and the services, to their end; True when all succeeded. begun: when the first wave's clock
+    began."""
     runs = []
     for stage in stages:
         runs.append((stage.dag_id, api.trigger(stage.dag_id, {"from": str(stage.first), "to": str(stage.last)})))
     seen: dict[tuple[str, str], str] = {}
     facts: dict[tuple[str, str], str] = {}
     with live_table() as show:
+        answered = time.monotonic()
         while True:
+            services.tend(found, warn)
+            try:
+                tasks = [task for run in runs for task in api.tasks(*run)]
+                answered = time.monotonic()
+            except OSError as error:
+                # it is started again when it ended
+                if time.monotonic() - answered > services.START_TIMEOUT_SECONDS:
+                    raise ThroughlineError(f"Airflow at {api.url} does not answer ({error}); its logs are in {home() / 'logs'}") from None
+                time.sleep(1.5)
+                continue
             rows = []
-            for task in (task for run in runs for task in api.tasks(*run)):
+            for task in tasks:
                 dag_id, task_id, state = task["dag_id"], task["task_id"], task["state"] or "waiting"
                 if state == "success" and (dag_id, task_id) not in facts:
                     facts[dag_id, task_id] = rows_said(api.result(dag_id, task["dag_run_id"], task_id))
@@ -216,7 +236,7 @@ def run_wave(api: AirflowApi, stages: Sequence[Stage], begun: float) -> bool:
             for task in api.tasks(dag_id, run_id):
                 if task["state"] == "failed":
                     logs = home() / "airflow" / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task['task_id']}"
-                    out.print(f"[red]{dag_id}.{task['task_id']} failed[/]; its log is in {logs}")
+                    out.print(cell(f"{dag_id}.{task['task_id']} failed", "red"), f"its log is in {logs}", sep="; ")
     return all(state == "success" for state in states)
 
 
@@ -237,9 +257,9 @@ def live_table() -> Iterator[Callable[..., None]]:
         with Live(console=out, refresh_per_second=4) as live:
 
             def draw(rows: list[tuple[str, str, str, float | None, str, str]], _: dict[tuple[str, str], str]) -> None:
-                table = Table("stage", "task", "state", "seconds", "rows", box=None, pad_edge=False)
+                table = listing("stage", "task", "state", "seconds", "rows", numbers=("seconds",), framed=False)
                 for dag_id, task, state, seconds, said, _start in rows:
-                    table.add_row(dag_id, task, MARKS.get(state, state), f"{seconds:.1f}" if seconds else "", said)
+                    table.add_row(dag_id, task, cell(*MARKS.get(state, (state,))), f"{seconds:.1f}" if seconds else "", said)
                 live.update(table)
 
             yield draw
@@ -267,14 +287,10 @@ def show_results(nothing_changed: bool, seconds: float) -> None:
     gold = connect(lake, ["gold.channel_daily", "gold.people", "gold.segments_daily", "ops.quality_results", "ops.ledger"])
     revenue = records(gold, "select channel, model, sum(revenue_amount) as revenue from gold_channel_daily group by all order by channel")
     models = sorted({r["model"] for r in revenue})
-    table = Table("channel", *models, title=f"revenue by channel and model, {money}", title_justify="left")
-    for channel in sorted({r["channel"] for r in revenue}):
-        by_model = {r["model"]: r["revenue"] for r in revenue if r["channel"] == channel}
-        table.add_row(channel, *(f"{by_model.get(m, 0):,.2f}" for m in models))
-    totals = {m: sum(r["revenue"] for r in revenue if r["model"] == m) for m in models}
-    table.add_section()
-    table.add_row("all", *(f"{totals[m]:,.2f}" for m in models))
-    out.print(table)
+    channels = sorted({r["channel"] for r in revenue})
+    amounts = {m: {r["channel"]: r["revenue"] for r in revenue if r["model"] == m} for m in models}
+    columns = {m: [f"{x:,.2f}" for x in (*(amounts[m].get(c, 0) for c in channels), sum(amounts[m].values()))] for m in models}
+    show_side_by_side(f"revenue by channel and model, {money}", "channel", [*channels, "all"], columns)
     people = records(
         gold, "select count(*) as people, count(*) filter (is_known) as known, sum(identifiers) as identifiers from gold_people"
     )[0]
@@ -296,7 +312,33 @@ def show_results(nothing_changed: bool, seconds: float) -> None:
     out.print(f"{'nothing changed: no table was rewritten' if nothing_changed else 'done'} after {seconds:.0f} s")
 
 
+def show_side_by_side(title: str, head: str, names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> None:
+    """A table of numbers below each other, the last row their sum; columns that the terminal has no room for follow in a table of their own."""
+    width_of = {name: max(map(len, (name, *cells))) + 3 for name, cells in columns.items()}
+    room = out.width - max(map(len, (head, *names))) - 4
+    groups: list[list[str]] = [[]]
+    for name, width in width_of.items():
+        if groups[-1] and sum(width_of[n] for n in groups[-1]) + width > room:
+            groups.append([])
+        groups[-1].append(name)
+    for place, group in enumerate(groups):
+        table = listing(head, *group, numbers=tuple(group), title="" if place else title)
+        for row, name in enumerate(names):
+            if row == len(names) - 1:
+                table.add_section()
+            table.add_row(cell(name), *(columns[one][row] for one in group))
+        out.print(table)
+
+
+def show_next(last: dt.date) -> None:
+    """What to look at now: commands that work as they stand here."""
+    prefix = "" if home() == REPOSITORY / ".throughline" else f"THROUGHLINE_HOME={shlex.quote(str(home()))} "
+    out.print("Try next:")
+    for command, what in NEXT:
+        out.print(f"  {prefix}{command.format(last=last)}\n      {what}")
+
+
 def show_addresses(found: services.Services) -> None:
-    out.print(f"Airflow    {found.airflow_url}")
+    out.print(f"Airflow    {found.airflow_url}  (user {doors.AIRFLOW_USER}, password in {home() / doors.AIRFLOW_PASSWORDS})")
     out.print(f"report     {(home() / 'report.html').as_uri()}  (in Airflow: {found.airflow_url}/throughline/report)")
-    out.print(f"JDBC       {found.jdbc_url}")
+    out.print(f"JDBC       {found.jdbc_url}  (user {doors.JDBC_USER}, password in {home() / doors.JDBC_PASSWORD})")

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
-from conf.settings import home, platform
+from conf.settings import DiskFullError, home, platform, refuse_full_disk
 from spark_jobs.embedded.jars import is_right, locked
 from spark_jobs.embedded.services import PREFERRED_PORTS, is_free, running_state
+from spark_jobs.printing import cell, console, listing
 
 PAIRS = (("pyspark", "4.2.0"), ("delta-spark", "4.4.0"))
 
@@ -89,12 +88,28 @@ def home_finding(folder: Path) -> Finding:
     )
 
 
-def disk_finding(free_gb: float, needed_gb: float) -> Finding:
-    return Finding(
-        "disk",
-        f"{free_gb:.0f} GB free",
-        "" if free_gb >= needed_gb else f"{needed_gb} GB are needed under {home()}: free some, or set THROUGHLINE_HOME to another disk",
-    )
+def disk_finding(folder: Path, *places: str) -> Finding:
+    """Whether there is room where things are written, by the same limit that every command keeps. places: lake and landing, which may lie
+    elsewhere."""
+    seen = f"{shutil.disk_usage(folder).free / 1e9:.0f} GB free"
+    try:
+        for place in (home(), *places):
+            refuse_full_disk(place)
+    except DiskFullError as error:
+        return Finding("disk", seen, str(error))
+    return Finding("disk", seen)
+
+
+def key_finding(lake: str) -> Finding:
+    """Whether the key that the lake's people are known by is there."""
+    from spark_jobs.io.keys import key_state
+
+    try:
+        state = key_state(lake)
+    except Exception as error:
+        # damaged tables and storage that is away have checks of their own
+        return Finding("key", "unknown", f"{lake} could not be read: {str(error).splitlines()[0]}", is_fatal=False)
+    return Finding("key", state.seen, state.fix)
 
 
 def memory_finding(free_gb: float, needed_gb: float) -> Finding:
@@ -138,7 +153,8 @@ def findings() -> list[Finding]:
         Finding("JARs", f"{len(jars) - len(bad)} of {len(jars)}", f"missing or changed: {', '.join(bad)}: run `make setup`" if bad else "")
     )
     found.append(home_finding(folder))
-    found.append(disk_finding(shutil.disk_usage(folder).free / 1e9, settings.min_free_disk_gb))
+    found.append(disk_finding(folder, settings.lake, settings.landing))
+    found.append(key_finding(settings.lake))
     found.append(memory_finding(available_memory() / 1e9, settings.min_memory_gb))
     up = running_state()
     for port in PREFERRED_PORTS.values():
@@ -158,8 +174,8 @@ def findings() -> list[Finding]:
 def doctor() -> bool:
     """Print what was found; True when everything needed is right."""
     found = findings()
-    shown = Table("", "seen", "fix")
+    shown = listing("", "seen", "fix")
     for one in found:
-        shown.add_row(one.name, one.seen, f"[{'red' if one.is_fatal else 'yellow'}]{one.fix}[/]" if one.fix else "[green]right[/]")
-    Console().print(shown)
+        shown.add_row(one.name, cell(one.seen), cell(one.fix, "red" if one.is_fatal else "yellow") if one.fix else cell("right", "green"))
+    console().print(shown)
     return not any(one.fix and one.is_fatal for one in found)

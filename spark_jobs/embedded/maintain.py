@@ -4,68 +4,88 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from typing import TYPE_CHECKING
 
-from conf.settings import platform, source, source_names
+from deltalake.exceptions import CommitFailedError
+
+from conf.settings import platform, sources
 from conf.tables import table, table_names
+from spark_jobs.errors import ClaimHeldError, NoSpaceError, ReadOnlyError, ThroughlineError, of_trouble
 from spark_jobs.io.small import KEEP_HOURS
+
+if TYPE_CHECKING:
+    from spark_jobs.io.lake import Lake
 
 
 def every_table() -> list[str]:
-    """Declared tables, every source's bronze, and every quarantine there may be."""
-    bronze = [f"bronze.{name}__{stream}" for name in source_names() for stream in source(name).streams]
-    return [*bronze, *table_names(), *(f"{name}__quarantine" for name in table_names())]
+    """Every source's bronze and the declared tables, those of ops, in which the others' work is noted, last."""
+    bronze = [f"bronze.{one.source}__{stream}" for one in sources() for stream in one.streams]
+    return sorted([*bronze, *table_names()], key=lambda name: name.startswith("ops."))
 
 
-def maintain(root: str = "", today: dt.date | None = None) -> None:
-    """Compact, drop rows past `retention_days` (by write.date; ops rows by the instant they carry), then vacuum. Prints one line per table."""
+def maintain(root: str = "", today: dt.date | None = None, holder: str = "") -> None:
+    """Compact, drop rows past `retention_days` (by write.date; ops rows by the instant they carry), then vacuum. Prints one line per table.
+
+    A table that is being written is left for the next time; one that cannot be read does not stop the others. Raises the first such trouble.
+    """
     from spark_jobs.io.lake import Lake
     from spark_jobs.io.session import get_session
+    from spark_jobs.ops.claims import Claims, claims_on, own_holder
 
     lake, today = Lake(get_session(), root or platform().lake), today or dt.datetime.now(dt.UTC).date()
-    done = 0
+    done, left, troubles = 0, 0, list[ThroughlineError]()
     for name in every_table():
-        if not lake.exists(name):
+        tables = [one for one in (name, f"{name}__quarantine") if lake.exists(one)]
+        if not tables:
             continue
-        if name.startswith("ops."):
-            maintain_small(lake.root, name, today)
-            done += 1
-            continue
-        contract = table(name) if name in table_names() else None
-        if contract and contract.retention_days and (column := contract.write.date):
-            oldest = today - dt.timedelta(days=contract.retention_days)
-            if lake.spark.sql(f"SELECT 1 FROM {lake.sql_name(name)} WHERE {column} < DATE'{oldest}' LIMIT 1").collect():
-                lake.spark.sql(f"DELETE FROM {lake.sql_name(name)} WHERE {column} < DATE'{oldest}'").collect()
-        lake.spark.sql(f"OPTIMIZE {lake.sql_name(name)}").collect()
-        lake.spark.sql(f"VACUUM {lake.sql_name(name)} RETAIN {KEEP_HOURS} HOURS").collect()
-        print(f"{name}: compacted and vacuumed", flush=True)
-        done += 1
-    print(json.dumps({"tables": done}), flush=True)
+        claims, is_small = Claims(lake, holder or own_holder()), name.startswith("ops.")
+        try:
+            if not is_small:
+                claims.acquire(claims_on(lake, name))
+            for one in tables:
+                maintain_small(lake.root, one, today) if is_small else compact(lake, one, today)
+                print(f"{one}: compacted and vacuumed", flush=True)
+                done += 1
+        except Exception as error:
+            trouble = error if isinstance(error, ThroughlineError) else of_trouble(error, name)
+            if trouble is None and not isinstance(error, CommitFailedError) and "CONCURRENT" not in str(error):
+                raise
+            if isinstance(trouble, NoSpaceError | ReadOnlyError):
+                raise trouble from error
+            left += 1
+            print(f"{name}: left for the next time: {trouble or 'another run was writing it'}", flush=True)
+            troubles += [trouble] if trouble and not isinstance(trouble, ClaimHeldError) else []
+        finally:
+            claims.release()
+    print(json.dumps({"tables": done, "left": left}), flush=True)
+    if troubles:
+        raise troubles[0]
+
+
+def compact(lake: Lake, name: str, today: dt.date) -> None:
+    """One table through Spark."""
+    contract = table(name) if name in table_names() else None
+    if contract and contract.retention_days and (column := contract.write.date):
+        oldest = today - dt.timedelta(days=contract.retention_days)
+        if lake.spark.sql(f"SELECT 1 FROM {lake.sql_name(name)} WHERE {column} < DATE'{oldest}' LIMIT 1").collect():
+            lake.spark.sql(f"DELETE FROM {lake.sql_name(name)} WHERE {column} < DATE'{oldest}'").collect()
+    lake.spark.sql(f"OPTIMIZE {lake.sql_name(name)}").collect()
+    lake.spark.sql(f"VACUUM {lake.sql_name(name)} RETAIN {KEEP_HOURS} HOURS").collect()
 
 
 def maintain_small(root: str, name: str, today: dt.date) -> None:
     """The same for an ops table, through its one writer."""
     from spark_jobs.io.small import open_table
+    from spark_jobs.ops.claims import drop_old
 
     found, contract = open_table(root, name), table(name)
     if found is None:
         return
-    column = next((c for c in ("finished_at", "claimed_at") if c in contract.column_names), None)
-    if contract.retention_days and column:
-        found.delete(
-            f"{column} < arrow_cast('{today - dt.timedelta(days=contract.retention_days)}T00:00:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))')"
-        )
+    oldest = today - dt.timedelta(days=contract.retention_days)
+    if name == "ops.claims":
+        drop_old(root, dt.datetime.combine(oldest, dt.time(), dt.UTC))
+        found.update_incremental()
+    elif contract.retention_days and "finished_at" in contract.column_names:
+        found.delete(f"finished_at < arrow_cast('{oldest}T00:00:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))')")
     found.optimize.compact()
     found.vacuum(KEEP_HOURS, dry_run=False)
-    print(f"{name}: compacted and vacuumed", flush=True)
-
-
-def register() -> None:
-    """gold.<table> in the session's catalog for each gold table there is; the embedded catalog lives as long as its server."""
-    from spark_jobs.io.lake import Lake
-    from spark_jobs.io.session import get_session
-
-    lake = Lake(get_session(), platform().lake)
-    lake.spark.sql("CREATE DATABASE IF NOT EXISTS gold").collect()
-    for name in table_names():
-        if name.startswith("gold.") and lake.exists(name):
-            lake.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION '{lake.path(name)}'").collect()

@@ -1,4 +1,5 @@
-"""The embedded services: Airflow (three processes on SQLite) and ONE JVM that serves Spark Connect and JDBC, all on 127.0.0.1.
+"""The embedded services: Airflow (three processes on SQLite) and ONE JVM that serves Spark Connect and JDBC, all on 127.0.0.1, each behind a
+secret of its own (conf/doors.py). Secrets are in files and in the environment of this user's processes, never on a command line.
 
 Everything they write is inside THROUGHLINE_HOME. Each service is a process group of its own; whoever starts them stops them, and the
 kernel stops them when their starter dies.
@@ -19,20 +20,24 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from conf.settings import REPOSITORY, home, platform, spark_confs
+from conf import doors
+from conf.settings import REPOSITORY, home, made, platform, spark_confs
+from conf.tables import table_names
 from spark_jobs.embedded import jars
 from spark_jobs.errors import ThroughlineError
 
 HOST = "127.0.0.1"
 PREFERRED_PORTS = {"airflow": 8080, "connect": 15002, "jdbc": 10000}
+PORTS_OF = {"spark": ("connect", "jdbc"), "airflow-api-server": ("airflow",)}
 START_TIMEOUT_SECONDS = 180
+RESTARTS, RESTART_WINDOW_SECONDS = 3, 600
 STOP_TIMEOUT_SECONDS = 10
 # set in every process that belongs to one start, so that none is missed when they are stopped
 MARK = "THROUGHLINE_SERVICES_ID"
@@ -50,6 +55,9 @@ class Service:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    command: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    restarts: list[float] = field(default_factory=list)
 
     def last_lines(self, lines: int = 15) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
@@ -169,10 +177,10 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def _launch(name: str, command: list[str], env: Mapping[str, str]) -> Service:
-    log = home() / "logs" / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as out:
+def _launch(name: str, command: Sequence[str], env: Mapping[str, str], again: bool = False) -> Service:
+    """again: a service that ended is started once more, and its log goes on."""
+    log = made(home() / "logs") / f"{name}.log"
+    with log.open("ab" if again else "wb") as out:
         process = subprocess.Popen(
             command,
             cwd=home(),
@@ -181,9 +189,10 @@ def _launch(name: str, command: list[str], env: Mapping[str, str]) -> Service:
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=doors.OTHERS,
             preexec_fn=_die_with_parent,
         )
-    return Service(name, process, log)
+    return Service(name, process, log, command, env)
 
 
 def base_env(mark: str) -> dict[str, str]:
@@ -206,18 +215,19 @@ def base_env(mark: str) -> dict[str, str]:
 
 
 def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
-    """spark-submit of the JDBC server with the Connect plugin: one JVM, which is also the only writer of the local lake."""
+    """spark-submit of Server.java, JDBC beside the Connect plugin: one JVM, which is also the only writer of the local lake."""
     state = home() / "spark"
     listed = [str(jar.path) for jar in jars.locked()]
+    gold = [name.removeprefix("gold.") for name in table_names() if name.startswith("gold.")]
     chosen = spark_confs("session", "local", "server", *(["small"] if small else []))
     chosen |= {
         "spark.connect.grpc.binding.port": str(ports["connect"]),
         "spark.hadoop.hive.server2.thrift.port": str(ports["jdbc"]),
         "spark.sql.warehouse.dir": str(state / "warehouse"),
         "spark.local.dir": str(state / "tmp"),
-        "spark.driver.extraJavaOptions": f'"-Djava.io.tmpdir={state}/tmp" -Duser.timezone=UTC {chosen["spark.driver.extraJavaOptions"]}',
+        "spark.driver.extraJavaOptions": f'"-Djava.io.tmpdir={state}/tmp" "-Dderby.system.home={state}/tmp" -Duser.timezone=UTC {chosen["spark.driver.extraJavaOptions"]}',
     }
-    command = [str(BIN / "spark-submit"), "--class", "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"]
+    command = [str(BIN / "spark-submit"), "--class", "throughline.Server"]
     command += [
         "--master",
         f"local[{max(2, os.cpu_count() or 2)}]",
@@ -227,14 +237,14 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
         platform().spark_driver_memory,
     ]
     # in --jars alone, JDBC sessions do not find Delta's catalog class
-    command += ["--jars", ",".join(listed), "--driver-class-path", os.pathsep.join(listed)]
+    command += ["--jars", ",".join(listed), "--driver-class-path", os.pathsep.join([*listed, str(jars.classes())])]
     for key, value in sorted(chosen.items()):
         command += ["--conf", f"{key}={value}"]
-    return [*command, "spark-internal"]
+    return [*command, "spark-internal", f"{platform().lake}/gold", *gold]
 
 
 def start_spark(ports: Mapping[str, int], env: Mapping[str, str], small: bool = False) -> Service:
-    state = home() / "spark"
+    state = made(home() / "spark")
     for folder in ("tmp", "warehouse", "conf"):
         (state / folder).mkdir(parents=True, exist_ok=True)
     (state / "conf" / "log4j2.properties").write_text(
@@ -244,6 +254,13 @@ def start_spark(ports: Mapping[str, int], env: Mapping[str, str], small: bool = 
         encoding="utf-8",
     )
     own = {"SPARK_LOCAL_IP": HOST, "SPARK_CONF_DIR": str(state / "conf"), "PYSPARK_PYTHON": sys.executable, "SPARK_NO_DAEMONIZE": "1"}
+    jars.compile_server()
+    doors.secret(doors.JDBC_PASSWORD)
+    own |= {
+        "SPARK_CONNECT_AUTHENTICATE_TOKEN": doors.secret(doors.CONNECT_TOKEN),
+        "THROUGHLINE_JDBC_USER": doors.JDBC_USER,
+        "THROUGHLINE_JDBC_PASSWORD_FILE": str(home() / doors.JDBC_PASSWORD),
+    }
     return _launch("spark", spark_command(ports, small), {**env, **own})
 
 
@@ -256,21 +273,15 @@ def is_listening(port: int) -> bool:
 # --- Airflow --------------------------------------------------------------------------------------------------------------
 
 
-def _airflow_secrets() -> dict[str, str]:
-    """Keys that Airflow's processes share, made once, owner-only."""
-    path = home() / "airflow" / "secrets.json"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = {"jwt": secrets.token_hex(64), "api": secrets.token_hex(32)}
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(made, file)
-    kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    return kept
+def _new_airflow_keys() -> str:
+    """What Airflow's processes prove themselves to each other with."""
+    return json.dumps({"jwt": secrets.token_hex(64), "api": secrets.token_hex(32)})
 
 
 def airflow_env(ports: Mapping[str, int], env: Mapping[str, str], schedule: bool) -> dict[str, str]:
     """Airflow's settings as environment variables; schedule: whether due days start by themselves."""
-    root, keys = home() / "airflow", _airflow_secrets()
+    root, keys = home() / "airflow", json.loads(doors.secret(Path("airflow", "secrets.json"), _new_airflow_keys))
+    doors.airflow_password()
     bundle = {
         "name": "throughline",
         "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
@@ -284,7 +295,9 @@ def airflow_env(ports: Mapping[str, int], env: Mapping[str, str], schedule: bool
         "CORE__PLUGINS_FOLDER": str(REPOSITORY / "dags" / "plugins"),
         "CORE__PARALLELISM": "4",
         "CORE__MAX_ACTIVE_TASKS_PER_DAG": "4",
-        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{doors.AIRFLOW_USER}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home() / doors.AIRFLOW_PASSWORDS),
         "CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
@@ -312,17 +325,18 @@ def airflow_env(ports: Mapping[str, int], env: Mapping[str, str], schedule: bool
     return {**env, **paths, **{f"AIRFLOW__{k}": v for k, v in settings.items()}}
 
 
-def _migrate(env: Mapping[str, str]) -> None:
-    """The metadata database of this Airflow version, made or brought up to date once."""
+def _migrate(env: Mapping[str, str]) -> bool:
+    """The metadata database of this Airflow version, made or brought up to date once; whether it was now."""
     root, version = home() / "airflow", importlib.metadata.version("apache-airflow")
     stamp = root / "migrated"
     if stamp.is_file() and (root / "airflow.db").is_file() and stamp.read_text(encoding="utf-8") == version:
-        return
-    root.mkdir(parents=True, exist_ok=True)
+        return False
+    made(root)
     service = _launch("airflow-migrate", [str(BIN / "airflow"), "db", "migrate"], env)
     if service.process.wait(timeout=START_TIMEOUT_SECONDS):
         raise ServiceError(f"Airflow's database could not be prepared; {service.log} ends with:\n{service.last_lines()}")
     stamp.write_text(version, encoding="utf-8")
+    return True
 
 
 def start_airflow(ports: Mapping[str, int], env: Mapping[str, str]) -> list[Service]:
@@ -340,12 +354,17 @@ def get_json(url: str) -> Any:
         return json.load(answer)
 
 
-def _airflow_is_healthy(url: str) -> bool:
+def _airflow_health(url: str) -> dict[str, str]:
+    """The state of each part of Airflow by its own word; nothing when it does not answer."""
     try:
-        health = get_json(f"{url}/api/v2/monitor/health")
-    except (OSError, ValueError):
-        return False
-    return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+        return {part: said["status"] for part, said in get_json(f"{url}/api/v2/monitor/health").items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _airflow_is_healthy(url: str) -> bool:
+    health = _airflow_health(url)
+    return all(health.get(part) == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------------
@@ -356,26 +375,27 @@ def start(say: Callable[[str], None], schedule: bool = False, airflow: bool = Tr
 
     Raises ServiceError when one ends or does not answer in time; nothing is left running then.
     """
+    os.umask(doors.OTHERS)
+    doors.close_home()
     stop_leftovers()
     mark = uuid.uuid4().hex
     services = Services(pick_ports(say), mark)
-    me = psutil.Process()
-    home().mkdir(parents=True, exist_ok=True)
+    made(home())
     began = time.monotonic()
     try:
         env = base_env(mark)
-        state = {"starter_pid": me.pid, "starter_created": me.create_time(), "mark": mark, "ports": services.ports, "pids": {}}
-        state_file().write_text(json.dumps(state, indent=2), encoding="utf-8")
+        note(services)
         services.running.append(start_spark(services.ports, env, small))
         checks: dict[str, Callable[[], bool]] = {"spark": lambda: all(is_listening(services.ports[p]) for p in ("connect", "jdbc"))}
         if airflow:
             own = airflow_env(services.ports, env, schedule)
-            _migrate(own)
+            if _migrate(own):
+                services.seconds["its database"] = time.monotonic() - began
             services.running += start_airflow(services.ports, own)
             checks["airflow"] = lambda: _airflow_is_healthy(services.airflow_url)
-        state["pids"] = {s.name: s.process.pid for s in services.running}
-        state_file().write_text(json.dumps(state, indent=2), encoding="utf-8")
+        note(services)
         _wait(services, checks, began)
+        note(services, is_ready=True)
     except BaseException:
         services.stop()
         raise
@@ -396,6 +416,64 @@ def _wait(services: Services, checks: dict[str, Callable[[], bool]], began: floa
             logs = ", ".join(str(s.log) for s in services.running)
             raise ServiceError(f"{', '.join(checks)} did not answer within {START_TIMEOUT_SECONDS} s; see {logs}")
         time.sleep(0.2)
+
+
+def note(services: Services, is_ready: bool = False) -> None:
+    """services.json as things are now, whole or not at all."""
+    me = psutil.Process()
+    state = {
+        "starter_pid": me.pid,
+        "starter_created": me.create_time(),
+        "mark": services.mark,
+        "ports": services.ports,
+        "pids": {s.name: s.process.pid for s in services.running},
+        "is_ready": is_ready,
+    }
+    beside = state_file().with_suffix(".tmp")
+    beside.write_text(json.dumps(state, indent=2), encoding="utf-8")
+    beside.replace(state_file())
+
+
+def tend(services: Services, say: Callable[[str], None]) -> list[str]:
+    """Start again what ended since the last look; returns the names. Raises ServiceError for what ends again and again."""
+    ended = [(place, service) for place, service in enumerate(services.running) if service.process.poll() is not None]
+    for place, service in ended:
+        now, how = time.monotonic(), service.process.returncode
+        recent = [at for at in service.restarts if now - at < RESTART_WINDOW_SECONDS]
+        if len(recent) == RESTARTS:
+            raise ServiceError(
+                f"{service.name} ended with code {how} after {RESTARTS} restarts within {RESTART_WINDOW_SECONDS // 60} minutes; {service.log} ends with:\n"
+                f"{service.last_lines()}"
+            )
+        # what it had started itself holds its ports and files
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(service.process.pid, signal.SIGKILL)
+        say(f"{service.name} ended with code {how} and is started again; its log is {service.log}")
+        services.running[place] = replace(_launch(service.name, service.command, service.env, again=True), restarts=[*recent, now])
+    if ended:
+        note(services, is_ready=True)
+    return [service.name for _, service in ended]
+
+
+def ailments(state: Mapping[str, Any]) -> dict[str, str]:
+    """What each service of services.json says about itself: name -> what is wrong, "" when it answers."""
+    found = {}
+    for name, pid in state["pids"].items():
+        silent = [str(port) for kind in PORTS_OF.get(name, ()) if not is_listening(port := state["ports"][kind])]
+        found[name] = f"process {pid} has ended" if not _is_alive(pid) else f"nothing answers on port {', '.join(silent)}" if silent else ""
+    if found.get("airflow-api-server") == "":
+        health = _airflow_health(f"http://{HOST}:{state['ports']['airflow']}")
+        for name, part in (("airflow-scheduler", "scheduler"), ("airflow-dag-processor", "dag_processor")):
+            if not found.get(name) and health.get(part) != "healthy":
+                found[name] = f"Airflow says that it is {health.get(part) or 'not there'}"
+    return found
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextlib.contextmanager

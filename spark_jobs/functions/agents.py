@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, functions as F
 
+from conf.personal import masked_text
 from spark_jobs.functions.plans import materialised
 
 FACTS = "kind STRING, value STRING, device_type STRING, os STRING, browser STRING, is_bot BOOLEAN, bot_reason STRING, country STRING"
@@ -148,6 +149,7 @@ def describe_agent(agent: str, parse: Callable[[str], Any], is_listed: Callable[
     if reason:
         browser = machine_name(agent, lambda word: bool(OWN_BOTS.search(word)) or is_known(word))
     kind = "bot" if reason else device_type_of(agent, os)
+    os, browser = (masked_text(name) if name else name for name in (os, browser))
     return {"device_type": kind, "os": os, "browser": browser, "is_bot": reason is not None, "bot_reason": reason}
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.contracts import COLUMNS, contracts as declared_contracts, validator
-from spark_jobs.functions.scrubbing import without_addresses
+from conf.personal import masked_text
 
 VERDICT = "reason STRING, drift ARRAY<STRUCT<path: STRING, kind: STRING, json_type: STRING>>"
 DRIFT = pa.list_(pa.struct([(name, pa.string()) for name in ("path", "kind", "json_type")]))
@@ -35,8 +35,8 @@ Finding = tuple[str, str, str | None]
 
 
 def step(path: str, key: str) -> str:
-    """The JSON pointer one member further; places in a list are not told apart, and e-mail addresses not told."""
-    key = without_addresses(key)
+    """The JSON pointer one member further; places in a list are not told apart, and addresses and phone numbers not told."""
+    key = masked_text(key)
     return f"{path}/{key.replace('~', '~0').replace('/', '~1')}"[:LONGEST_PATH]
 
 

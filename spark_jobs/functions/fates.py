@@ -5,15 +5,21 @@ from __future__ import annotations
 from pyspark.sql import Column, functions as F
 
 from conf.tables import Table
+from spark_jobs.functions.money import LIMIT
 
 # why a row is set aside whose delivery has another one of its key that says something else
 CONTRADICTION = "contradicts_its_delivery"
 
 
+# what is counted or paid: columns of these units lie below LIMIT
+LIMITED = ("currency", "reporting currency", "count")
+
+
 def first_failing(contract: Table) -> Column:
-    """The id of the first quarantine check that a row fails, else NULL."""
+    """The id of the first quarantine check that a row fails, else NULL: a hole, a value beyond any real one, a declared check."""
+    beyond = [F.when(F.abs(c.name) >= LIMIT, f"out_of_range:{c.name}") for c in contract.columns if c.unit in LIMITED]
     holes = [F.when(F.col(c.name).isNull(), f"null:{c.name}") for c in contract.columns if not c.nullable]
-    return F.coalesce(*holes, *failing_checks(contract))
+    return F.coalesce(*beyond, *holes, *failing_checks(contract))
 
 
 def failing_checks(contract: Table) -> list[Column]:

@@ -11,6 +11,14 @@ from conf.settings import rules
 # an amount in its own currency; four decimals are the most that ISO 4217 knows
 OWN, REPORTING = "decimal(18,4)", "decimal(18,2)"
 MOST_DECIMALS, REPORTING_DECIMALS = 4, 2
+# Amounts and counts lie below it, or their row is set aside; what is computed of them and does not fit its type is this, to be set aside as well
+LIMIT = 10**12
+
+
+def limited(amount: Column, limit: int = LIMIT) -> Column:
+    """The amount, or the limit with its sign where it lies beyond: a cast to a narrower type then never fails."""
+    bound = F.lit(limit).cast(f"decimal({len(str(limit))},0)")
+    return F.when(amount >= bound, bound).when(amount <= -bound, -bound).otherwise(amount)
 
 
 def by_decimals(currency: Column, value_of: Callable[[int], Column]) -> Column:
@@ -24,7 +32,7 @@ def by_decimals(currency: Column, value_of: Callable[[int], Column]) -> Column:
 
 def rounded(amount: Column, currency: Column) -> Column:
     """The exact amount as OWN, half up to the decimals of its currency."""
-    return by_decimals(currency, lambda decimals: F.round(amount, decimals).cast(OWN))
+    return by_decimals(currency, lambda decimals: limited(F.round(amount, decimals)).cast(OWN))
 
 
 def amount_of(quantity: Column, unit_amount: Column, currency: Column | None = None) -> Column:
@@ -54,7 +62,7 @@ def with_rate(rows: DataFrame, fx_rates: DataFrame, on_date: str, reporting_curr
 
 def converted(amount: Column, kind: str = REPORTING, decimals: int = REPORTING_DECIMALS) -> Column:
     """The amount at the row's `_rate`, rounded once: the product of 18 by 18 digits is exact."""
-    return F.round(amount * F.col("_rate"), decimals).cast(kind)
+    return limited(F.round(amount * F.col("_rate"), decimals)).cast(kind)
 
 
 def to_reporting_currency(rows: DataFrame, fx_rates: DataFrame, amount: str, on_date: str, reporting_currency: str) -> DataFrame:
@@ -64,12 +72,13 @@ def to_reporting_currency(rows: DataFrame, fx_rates: DataFrame, amount: str, on_
 
 
 def part_of(amount: Column, part: Column, whole: Column) -> Column:
-    """amount × part / whole, half up to a whole number, exactly; null where whole is 0. Whole numbers: amount and part below 10^18, whole below 10^22."""
+    """amount × part / whole, half up to a whole number, exactly, at most 10^17; null where whole is 0. Whole numbers: amount and part below
+    10^18, whole below 10^22."""
     numbers = [amount.cast("decimal(18,0)"), part.cast("decimal(18,0)"), whole.cast("decimal(22,0)")]
     product, divisor = F.abs(numbers[0] * numbers[1]).cast("decimal(38,0)"), F.nullif(F.abs(numbers[2]), F.lit(0))
     # a quotient has few decimals and would be rounded twice; the remainder is exact
     rest = product % divisor
-    found = ((product - rest) / divisor).cast("decimal(20,0)") + F.when(rest * 2 >= divisor, 1).otherwise(0)
+    found = limited((product - rest) / divisor, 10**17).cast("decimal(20,0)") + F.when(rest * 2 >= divisor, 1).otherwise(0)
     is_negative = (F.signum(numbers[0]) * F.signum(numbers[1]) * F.signum(numbers[2])) < 0
     return F.when(is_negative, -found).otherwise(found).cast("decimal(20,0)")
 
@@ -92,7 +101,7 @@ def net_of_refund(refunded: Column, net: Column, paid: Column, currency: Column)
     """
     unit = minor_unit(currency)
     units = part_of(finest(net), finest(refunded), finest(paid) * unit) * unit
-    share = (units.cast("decimal(18,0)") * F.lit("0.0001").cast("decimal(4,4)")).cast(OWN)
+    share = (limited(units, LIMIT * 10**MOST_DECIMALS).cast("decimal(18,0)") * F.lit("0.0001").cast("decimal(4,4)")).cast(OWN)
     return F.when(paid == 0, F.lit(None).cast(OWN)).when(paid == net, refunded).when(refunded == paid, net).otherwise(share)
 
 

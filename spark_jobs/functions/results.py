@@ -33,6 +33,6 @@ def daily_results(credits: DataFrame, ad_spend: DataFrame, rules: Mapping[str, A
     both = earned.join(spent, on=["day", "model", *keys], how="full")
     nothing = {
         "conversions": F.coalesce("conversions", F.lit(0).cast("decimal(20,10)")),
-        "revenue": F.coalesce("revenue", F.lit(0).cast("decimal(18,2)")),
+        "revenue": F.coalesce("revenue", F.lit(0).cast("decimal(28,2)")),
     }
     return both.withColumns(nothing)

@@ -18,11 +18,11 @@ def name_channel_results(results: DataFrame, platform: Platform) -> DataFrame:
     """
     channel = F.when(F.coalesce("channel", F.lit("")).isin("", "unattributed"), UNATTRIBUTED).otherwise(F.col("channel"))
     return results.groupBy("day", "model", channel.alias("channel")).agg(
-        F.sum("spend").cast("decimal(18,6)").alias("spend_amount"),
+        F.sum("spend").cast("decimal(28,6)").alias("spend_amount"),
         F.sum("impressions").alias("impressions"),
         F.sum("clicks").alias("clicks"),
         F.coalesce(F.sum("conversions"), F.lit(0)).cast("decimal(20,10)").alias("conversions"),
-        F.coalesce(F.sum("revenue"), F.lit(0)).cast("decimal(18,2)").alias("revenue_amount"),
+        F.coalesce(F.sum("revenue"), F.lit(0)).cast("decimal(28,2)").alias("revenue_amount"),
         F.lit(platform.reporting_currency).alias("currency"),
     )
 

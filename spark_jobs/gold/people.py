@@ -33,7 +33,7 @@ def describe_people(persons: DataFrame, profiles: DataFrame, memberships: DataFr
         persons.where("status = 'merged'").groupBy(F.col("merged_into").alias("person_id")).agg(F.count(F.lit(1)).alias("merged_people"))
     )
     living = persons.where("status = 'live'").select("person_id", "first_seen_at", "last_seen_at", "is_known", "identifiers")
-    activity = profiles.select("person_id", "sessions", "orders", F.col("revenue_amount").cast("decimal(18,2)").alias("revenue_amount"))
+    activity = profiles.select("person_id", "sessions", "orders", F.col("revenue_amount").cast("decimal(28,2)").alias("revenue_amount"))
     joined = living.join(merged, on="person_id", how="left").join(activity, on="person_id", how="left")
     described = joined.join(current_segments(memberships), on="person_id", how="left")
     return described.fillna(0, subset=["merged_people", "sessions", "orders"]).withColumn("currency", F.lit(platform.reporting_currency))

@@ -20,7 +20,7 @@ def count_unattributed(credits: DataFrame, conversions: DataFrame, platform: Pla
     dated = uncredited.join(conversions.select("conversion_id", day), on="conversion_id", how="inner")
     return dated.groupBy("day", "model", "reason").agg(
         F.coalesce(F.sum("credit"), F.lit(0)).cast("decimal(20,10)").alias("conversions"),
-        F.coalesce(F.sum("credit_amount"), F.lit(0)).cast("decimal(18,2)").alias("revenue_amount"),
+        F.coalesce(F.sum("credit_amount"), F.lit(0)).cast("decimal(28,2)").alias("revenue_amount"),
         F.lit(platform.reporting_currency).alias("currency"),
     )
 

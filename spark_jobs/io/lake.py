@@ -17,16 +17,21 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession, functions as F
 
-from conf.tables import Table, table
+from conf.settings import made
+from conf.tables import Table, table, table_names
 from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineError
 from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
 from spark_jobs.functions.plans import FEW_KEYS, materialised
 from spark_jobs.io.ranges import Range
-from spark_jobs.io.small import KEEP_HOURS
+from spark_jobs.io.small import KEEP_HOURS, alone
 
 MERGING, STARTING = threading.Lock(), threading.Lock()
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
 DELETION_VECTORS = ("identity", "journeys", "attribution")
+
+
+# more than any claim makes
+COMMITS_OF_CLAIM = 100_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Fence:
     @property
     def txn_version(self) -> int:
         """Rises with every commit of a claim and with every claim, because Delta takes a transaction version once."""
-        return self.generation * 100_000 + self.number
+        return self.generation * COMMITS_OF_CLAIM + self.number
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _type_name(kind: str) -> str:
+def type_name(kind: str) -> str:
     """One spelling of a Spark SQL type."""
     return kind.lower().replace(" ", "").replace("integer", "int")
 
@@ -115,9 +120,15 @@ class Lake:
         return self.version(name) >= 0
 
     def create(self, contract: Table) -> bool:
-        """The table as its contract says, empty, unless it is there already. Returns whether this made it."""
-        if self.exists(contract.name):
+        """The table as its contract says, empty, unless it is there already. Returns whether this made it: of several that make it at
+        once one does."""
+        if self.version(contract.name) > 0:
             return False
+        # the first commit is on disk before its maker's Spark knows the table
+        with alone(self.root, contract.name):
+            return not self.exists(contract.name) and self._create(contract)
+
+    def _create(self, contract: Table) -> bool:
         write = contract.write
         layout = f"PARTITIONED BY ({', '.join(write.partition_by)})" if write.partition_by else ""
         if write.cluster_by and not write.partition_by:
@@ -130,10 +141,12 @@ class Lake:
             properties["delta.dataSkippingStatsColumns"] = ",".join(skipped_by(contract))
         listed = ", ".join(f"'{k}' = '{v}'" for k, v in properties.items())
         name = self.sql_name(contract.name)
+        if self.is_local:
+            made(Path(self.root))
         try:
             self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} ({contract.schema}) USING delta {layout} TBLPROPERTIES ({listed})")
         except Exception:
-            # two runs may create the same table at the same moment: the loser finds it there
+            # another machine's run may create the same table at the same moment: the loser finds it there
             if not self.exists(contract.name):
                 raise
             return False
@@ -146,7 +159,12 @@ class Lake:
     def rows(self, contract: Table, where: str | None = None) -> DataFrame:
         """The table's rows as its contract types them; an absent table is empty, an absent nullable column is NULL."""
         name = contract.name
-        if not self.exists(name):
+        version = self.version(name)
+        if version == 0:
+            # somebody may be making it: the first commit is on disk before its maker's Spark knows the table
+            with alone(self.root, name):
+                pass
+        if version < 0:
             return self.spark.createDataFrame([], contract.schema)
         rows = self.spark.read.format("delta").load(self.path(name))
         types = {f.name: f.dataType.simpleString() for f in rows.schema.fields}
@@ -159,7 +177,7 @@ class Lake:
         for c in contract.columns:
             if c.name not in types:
                 selected.append(F.lit(None).cast(c.type).alias(c.name))
-            elif _type_name(types[c.name]) == _type_name(c.type):
+            elif type_name(types[c.name]) == type_name(c.type):
                 selected.append(F.col(c.name))
             else:
                 selected.append(F.col(c.name).cast(c.type).alias(c.name))
@@ -206,10 +224,10 @@ class Lake:
     def _widen(self, contract: Table) -> None:
         """Columns that the contract got after the table was made."""
         stored = {
-            f.name: _type_name(f.dataType.simpleString())
+            f.name: type_name(f.dataType.simpleString())
             for f in self.spark.read.format("delta").load(self.path(contract.name)).schema.fields
         }
-        other = [c.name for c in contract.columns if c.name in stored and stored[c.name] != _type_name(c.type)]
+        other = [c.name for c in contract.columns if c.name in stored and stored[c.name] != type_name(c.type)]
         if other:
             raise ThroughlineError(
                 f"{self.path(contract.name)} was made with other types of {other} than conf/tables/{contract.name.replace('.', '/')}.yml has now; "
@@ -222,6 +240,18 @@ class Lake:
     def append(self, batch: DataFrame, contract: Table, rows: int, fence: Fence) -> Published:
         """Rows, counted already, added as they are."""
         return self._commit(batch, contract, fence, rows, 0, mode="append")
+
+    def without_missing(self, name: str, source: str | None, fence: Fence) -> None:
+        """Take the data files that are gone out of a table: what can be read of it, or of a source's part, is written again in one commit."""
+        where = f"source = {quoted(source)}" if source and name in table_names() and table(name).write.partition_by else None
+        before = self.version(name)
+        with MERGING, _Confs(self.spark, {"spark.sql.files.ignoreMissingFiles": "true"}):
+            rows = self.spark.read.format("delta").load(self.path(name))
+            writer = (rows.where(where) if where else rows).write.format("delta").mode("overwrite")
+            writer = writer.option("txnAppId", f"{fence.claim}/{name}/mended").option("txnVersion", fence.txn_version)
+            writer = writer.option("userMetadata", json.dumps({"run_id": fence.run_id}))
+            (writer.option("replaceWhere", where) if where else writer).save(self.path(name))
+        self._assert_ours(name, before, fence)
 
     def _replace(self, batch: DataFrame, contract: Table, predicate: str | None, date: str | None, fence: Fence) -> Published:
         group = F.col(date) if date else F.lit("all")
@@ -271,6 +301,10 @@ class Lake:
         """Of the stored rows that `among` leaves: those that the batch holds otherwise are changed, those that it lacks are deleted."""
         stored = among(self.rows(contract, self.bounds(contract, source, days)))
         return self._settle(batch, stored, contract, self.bounds(contract, source, days, "t."), fence, deletes=True)
+
+    def withdraw(self, rows: DataFrame, left: DataFrame, contract: Table, source: str | None, fence: Fence) -> Published:
+        """In one commit: of these stored rows those that `left` holds become as they are there, the others are taken out."""
+        return self._settle(left, rows, contract, self.bounds(contract, source, None, "t."), fence, deletes=True)
 
     def _judged(self, batch: DataFrame, stored: DataFrame, contract: Table, deletes: bool) -> DataFrame:
         """The batch's rows with `_fate` beside the stored ones: insert, update, same, outranked; with deletes also the keys that it lacks."""
@@ -349,14 +383,17 @@ class Lake:
         return Published(unchanged, rows, True)
 
     def _assert_ours(self, name: str, before: int, fence: Fence) -> None:
+        self.assert_ours(name, before, fence.run_id, fence)
+
+    def assert_ours(self, name: str, before: int, run_id: str, fence: Fence) -> None:
         """Delta skips an older transaction version without an error: look whether our commit is really there."""
         if self.is_local:
             log = Path(self.path(name), "_delta_log")
             commits = [p for p in log.glob("[0-9]*.json") if int(p.name[:20]) > before]
-            ours = any(fence.run_id in line for p in commits for line in p.open(encoding="utf-8") if '"commitInfo"' in line)
+            ours = any(run_id in line for p in commits for line in p.open(encoding="utf-8") if '"commitInfo"' in line)
         else:
             history = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(name)} LIMIT 20").where(F.col("version") > before)
-            ours = any(fence.run_id in (r["userMetadata"] or "") for r in history.collect())
+            ours = any(run_id in (r["userMetadata"] or "") for r in history.collect())
         if not ours:
             raise LostClaimError(
                 f"{name}: a newer run holds the claim {fence.claim} (this one had generation {fence.generation}); nothing was written"

@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame, functions as F, types as T
 
 from conf.settings import mapping, rules, source as declared_source
 from conf.tables import table
+from spark_jobs.functions.attempts import can_fail, is_carried, tried, value_of
 from spark_jobs.functions.identifiers import identifier_key, normalised, read_by_library, scoped
 from spark_jobs.functions.text import stripped_sql, whole_number_sql
 from spark_jobs.io.lake import Lake, quoted
@@ -76,7 +77,9 @@ def parsed(records: DataFrame, shape: Mapping[str, Any]) -> DataFrame:
 
     shape: {format: json or csv, schema: DDL} or {format: text, pattern: regex, fields: [names of the groups]}.
     """
-    unreadable = F.when(F.col("payload").isNull(), "not_utf8")
+    # of a record beyond the limit the beginning lands, under the sha256 of the whole
+    is_cut = F.sha2("payload_bytes", 256) != F.col("_sha256") if "payload_bytes" in records.columns else F.lit(False)
+    unreadable = F.when(F.col("payload").isNull(), F.when(is_cut, "too_large").otherwise("not_utf8"))
     if shape["format"] in MALFORMED:
         # from_json reads the first value and overlooks what follows it: as the one element of an array before five others there is nothing to overlook
         broken, malformed = F.expr(NO_OBJECT), F.expr(MALFORMED[shape["format"]])
@@ -229,6 +232,22 @@ def with_superseded(received: DataFrame) -> DataFrame:
     return joined.withColumn("_superseded", is_old).drop("_la", "_ls", "_last_attempt")
 
 
+def with_attempts(records: DataFrame, expressions: Mapping[str, str]) -> tuple[DataFrame, dict[str, str], dict[str, Column]]:
+    """The records with what is needed to evaluate a mapping's expressions, given by name, such that one that fails on a record fails there alone.
+
+    Returns also the SQL of each expression's value, null where it fails, and by name whether it fails, of all those that could.
+    """
+    risky = [name for name, expression in expressions.items() if can_fail(expression)]
+    if not risky:
+        return records, dict(expressions), {}
+    fields = records.select(*(F.expr(f"({expressions[name]})").alias(f"_{i}") for i, name in enumerate(risky))).schema.fields
+    kinds = {name: field.dataType.simpleString() for name, field in zip(risky, fields) if is_carried(field.dataType.simpleString())}
+    attempts = {name: f"_try_{i}" for i, name in enumerate(kinds)}
+    records = records.withColumns({column: F.expr(tried(expressions[name], kinds[name])) for name, column in attempts.items()})
+    values = {name: value_of(column, kinds[name]) for name, column in attempts.items()}
+    return records, {**expressions, **values}, {name: F.col(column).isNull() for name, column in attempts.items()}
+
+
 def _stream_candidates(
     lake: Lake,
     source: str,
@@ -237,7 +256,7 @@ def _stream_candidates(
     contract: Any,
     days: tuple[dt.date | None, dt.date | None],
 ) -> DataFrame:
-    target = spec["tables"][contract.name]
+    target, source_columns = spec["tables"][contract.name], {"source": quoted(source), "ingested_at": "_extracted_at"}
     received = with_superseded(read_bronze(lake, source, stream, *days))
     records = parsed(received, spec["record"])
     lookup = spec.get("lookup")
@@ -245,14 +264,20 @@ def _stream_candidates(
         other = mapping(source)["streams"].get(lookup["stream"]) or {"record": lookup["record"]}
         found = newest(parsed(read_bronze(lake, source, lookup["stream"], None, None), other["record"]), lookup["on"])
         records = records.join(F.broadcast(found.select(lookup["on"], *lookup["columns"])), on=lookup["on"], how="left")
+    declared = tuple(target.get("identifiers") or ())
+    expressions = {name: str(e) for name, e in {**source_columns, **target["columns"]}.items() if e is not None}
+    expressions |= {f"extra.{name}": str(e) for name, e in (target.get("extra") or {}).items()}
+    expressions |= {f"identifiers.{i}": str(item["value"]) for i, item in enumerate(declared)}
+    expressions |= {key: str(target[key]) for key in ("where", "reject") if target.get(key)}
+    records, columns, failed = with_attempts(records, expressions)
     is_first = next(iter(spec["tables"])) == contract.name
     if target.get("where"):
-        routed = F.coalesce(F.expr(target["where"]), F.lit(False)) & F.col("_reason").isNull()
+        routed = (F.coalesce(F.expr(columns["where"]), F.lit(False)) | failed.get("where", F.lit(False))) & F.col("_reason").isNull()
         records = records.where(routed | F.col("_reason").isNotNull()) if is_first else records.where(routed)
     elif not is_first:
         records = records.where(F.col("_reason").isNull())
-    rejected = F.expr(target["reject"]).cast("string") if target.get("reject") else F.lit(None).cast("string")
-    columns = {"source": quoted(source), "ingested_at": "_extracted_at", **target["columns"]}
+    rejected = F.expr(columns["reject"]).cast("string") if target.get("reject") else F.lit(None).cast("string")
+    broken = [F.when(has_failed, f"mapping_failed:{name.split('.')[0]}") for name, has_failed in failed.items()]
     record_format = spec["record"]["format"]
     types = {c.name: c.type for c in contract.columns}
     values: list[Column] = []
@@ -269,7 +294,7 @@ def _stream_candidates(
     for column, kind in types.items():
         if column.startswith("_source_") or column == "identifiers":
             continue
-        expression = str(columns[column]) if columns.get(column) is not None else "null"
+        expression = columns.get(column, "null")
         if expression == "null":
             values.append(F.lit(None).cast(kind).alias(column))
         elif kind.startswith(("array", "map", "struct")):
@@ -281,10 +306,13 @@ def _stream_candidates(
             values.append(F.expr(whole_number_sql(text) if is_id else text).alias(column))
         else:
             values.append(fit(column, expression, kind))
-    declared = tuple(target.get("identifiers") or ())
     # what is called …_at is an instant, here as in a contract
-    extras = [fit(n, str(e), "timestamp") if n.endswith("_at") else F.expr(str(e)).alias(n) for n, e in (target.get("extra") or {}).items()]
-    for step in ({**fitted}, *identifier_values(declared, str(columns.get("country") or "null"))):
+    extras = [
+        fit(n, e, "timestamp") if n.endswith("_at") else F.expr(e).alias(n)
+        for n, e in ((name, columns[f"extra.{name}"]) for name in target.get("extra") or {})
+    ]
+    sought = tuple({**item, "value": columns[f"identifiers.{i}"]} for i, item in enumerate(declared))
+    for step in ({**fitted}, *identifier_values(sought, columns.get("country", "null"))):
         # Spark Connect takes no empty set of columns
         records = records.withColumns(step) if step else records
     rows = records.select(
@@ -292,7 +320,7 @@ def _stream_candidates(
         *extras,
         F.col("_file").alias("_source_file"),
         F.col("_row").alias("_source_row"),
-        F.coalesce(F.col("_reason"), rejected, *misfits).alias("_reason"),
+        F.coalesce(F.col("_reason"), *broken, rejected, *misfits).alias("_reason"),
         *CARRIED,
         "_unmapped",
         "_superseded",

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
 
 from pyspark.sql import SparkSession
 
+from conf.doors import connect_token, is_foreign
 from conf.settings import platform, spark_confs
+from spark_jobs.errors import ThroughlineError
 
 SMALL_BYTES = 100_000_000
 
@@ -25,6 +29,26 @@ def is_small(lake: str) -> bool:
     return 0 < sum(path.stat().st_size for path in rows) < SMALL_BYTES
 
 
+def _connect(remote: str) -> SparkSession:
+    """A client of the server at `remote`; one on this machine is given its token (conf/doors.py)."""
+    token = connect_token()
+    if not token or urlsplit(remote).hostname not in ("127.0.0.1", "localhost"):
+        return SparkSession.builder.remote(remote).getOrCreate()
+    if is_foreign(port := urlsplit(remote).port or 15002):
+        raise ThroughlineError(
+            f"port {port} of this machine is another user's: the token was not sent; stop the services and start them again"
+        )
+    from pyspark.sql.connect.session import SparkSession as Remote
+
+    from spark_jobs.io.connect import OwnMachine
+
+    # what the builder of SparkSession.remote sets too
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    channel = OwnMachine(remote)
+    channel.set(OwnMachine.PARAM_TOKEN, token)
+    return cast(SparkSession, Remote.builder.channelBuilder(channel).getOrCreate())
+
+
 def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
     """The process's session. Connect and spark-submit set their own master; alone it is local[2]. small: with conf/spark/small.yml."""
     remote = os.environ.get("SPARK_REMOTE")
@@ -33,7 +57,11 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
         from google._upb._message import SetAllowOversizeProtos
 
         SetAllowOversizeProtos(True)
-        spark = SparkSession.builder.remote(remote).getOrCreate()
+        spark = _connect(remote)
+        # a dead server is tried for half a minute, in which it may be started again; Spark's own policy tries for more than ten
+        from pyspark.sql.connect.client.retries import DefaultPolicy
+
+        spark.client.set_retry_policies([DefaultPolicy(max_retries=9, max_backoff=5_000)])
         for key, value in spark_confs("session").items():
             if not key.startswith(("spark.sql.extensions", "spark.sql.catalog")):
                 spark.conf.set(key, value)
@@ -44,9 +72,11 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     chosen = spark_confs("session", *([] if submitted else ["local"]), *(["small"] if small else []))
     if not submitted:
-        paths = [str(p) for p in jars()]
+        paths, master = [str(p) for p in jars()], platform().spark_master or "local[2]"
         chosen |= {
-            "spark.master": platform().spark_master or "local[2]",
+            "spark.master": master,
+            # Spark's own ports, with a secret that it makes by itself; a cluster has one of its own
+            "spark.authenticate": str(master.startswith("local")).lower(),
             "spark.driver.memory": platform().spark_driver_memory,
             "spark.jars": ",".join(paths),
             "spark.driver.extraClassPath": ":".join(paths),

@@ -5,21 +5,33 @@ The ops tables have this one writer, so that its put-if-absent commits are what 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import random
 import re
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
+from conf.settings import made
 from conf.tables import Table, table
+from spark_jobs.errors import ThroughlineError, of_trouble
 
 Result = TypeVar("Result")
 TRIES = 20
+# what the threads of this process may do one after another only, by name
+ALONE: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+# what this thread is alone in already
+INSIDE = threading.local()
 # what a table replaced stays readable so long: by who opened it before, and by who asks what changed since
 KEEP_HOURS = 168
 ARROW_TYPES = {
@@ -33,8 +45,24 @@ ARROW_TYPES = {
 }
 
 
-class OvertakenError(Exception):
-    """Somebody committed since the table was read."""
+class OvertakenError(ThroughlineError):
+    """Somebody committed since the table was read; try again."""
+
+    exit_code = 4
+
+
+@contextlib.contextmanager
+def told(name: str, folder: str) -> Iterator[None]:
+    """What a disk or a damaged file does to the work of the block on a table ends in a sentence about that table."""
+    try:
+        yield
+    except ThroughlineError:
+        raise
+    except Exception as error:
+        trouble = of_trouble(error, name, folder)
+        if trouble is None:
+            raise
+        raise trouble from error
 
 
 def arrow_type(spark_type: str) -> pa.DataType:
@@ -56,7 +84,8 @@ def table_uri(lake: Path | str, name: str) -> str:
 def open_table(lake: Path | str, name: str) -> DeltaTable | None:
     """The Delta table, or None when there is none yet."""
     uri = table_uri(lake, name)
-    return DeltaTable(uri) if DeltaTable.is_deltatable(uri) else None
+    with told(name, uri):
+        return DeltaTable(uri) if DeltaTable.is_deltatable(uri) else None
 
 
 def query(found: DeltaTable, sql: str = "select * from rows") -> pa.Table:
@@ -65,7 +94,9 @@ def query(found: DeltaTable, sql: str = "select * from rows") -> pa.Table:
     Not through deltalake's Arrow datasets, whose reading threads hold Python objects: a process that ends meanwhile aborts.
     Not through Polars either, which does not find a table whose path has a space.
     """
-    return pa.table(QueryBuilder().register("rows", found).execute(sql).read_all())
+    folder = unquote(found.table_uri.removeprefix("file://").rstrip("/"))
+    with told(".".join(folder.split("/")[-2:]), folder):
+        return pa.table(QueryBuilder().register("rows", found).execute(sql).read_all())
 
 
 def read_arrow(lake: Path | str, name: str) -> pa.Table:
@@ -92,12 +123,53 @@ def sources_in(lake: Path | str, name: str) -> set[str]:
     return {p["source"] for p in found.partitions()} if found is not None else set()
 
 
+@contextlib.contextmanager
+def _noted(inside: set[str], folder: str) -> Iterator[None]:
+    inside.add(folder)
+    try:
+        yield
+    finally:
+        inside.discard(folder)
+
+
+@contextlib.contextmanager
+def alone(lake: Path | str, name: str) -> Iterator[None]:
+    """No other thread, and on a local lake no other process of this machine, is in such a block of the table meanwhile."""
+    folder = table_uri(lake, name)
+    inside: set[str] = vars(INSIDE).setdefault("folders", set())
+    if folder in inside:
+        yield
+        return
+    with ALONE[folder], _noted(inside, folder):
+        if "://" in folder:
+            yield
+            return
+        made(Path(lake))
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        held = os.open(folder, os.O_RDONLY)
+        try:
+            # some network file systems lock no folders; there the table's own commits decide
+            with contextlib.suppress(OSError):
+                fcntl.flock(held, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(held)
+
+
 def opened(lake: Path | str, contract: Table) -> DeltaTable:
-    """The table, made when it is not there."""
-    uri = table_uri(lake, contract.name)
-    if "://" not in uri:
-        Path(uri).mkdir(parents=True, exist_ok=True)
-    return DeltaTable.create(uri, arrow_schema(contract), mode="ignore")
+    """The table, made when it is not there; of several that make it at once one does, and all get it."""
+    found = open_table(lake, contract.name)
+    if found is not None:
+        return found
+    with told(contract.name, table_uri(lake, contract.name)), alone(lake, contract.name):
+        try:
+            return DeltaTable.create(table_uri(lake, contract.name), arrow_schema(contract), mode="ignore")
+        except DeltaError:
+            # another machine was quicker
+            found = open_table(lake, contract.name)
+            if found is None:
+                raise
+            return found
 
 
 def append_rows(found: DeltaTable, contract: Table, rows: Sequence[tuple[Any, ...]], unless_overtaken: bool = False) -> None:
@@ -133,11 +205,12 @@ def _write(
     commit = CommitProperties(max_commit_retries=0) if unless_overtaken else None
     # columns that the contract got after the table was made
     is_wider = bool(set(schema.names) - {f.name for f in found.schema().fields})
-    try:
-        write_deltalake(
-            found, pa.table(columns, schema=schema), mode=mode, schema_mode="merge" if is_wider else None, commit_properties=commit
-        )
-    except CommitFailedError as error:
-        if unless_overtaken:
-            raise OvertakenError(str(error)) from None
-        raise
+    with told(contract.name, unquote(found.table_uri.removeprefix("file://").rstrip("/"))):
+        try:
+            write_deltalake(
+                found, pa.table(columns, schema=schema), mode=mode, schema_mode="merge" if is_wider else None, commit_properties=commit
+            )
+        except CommitFailedError as error:
+            if unless_overtaken:
+                raise OvertakenError(f"{contract.name}: other runs were always quicker; try again") from error
+            raise

@@ -15,7 +15,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Window as W, functions as F
 
 from conf.settings import Platform
-from spark_jobs.functions.money import OWN, REPORTING, finest, in_order_currency, net_of_refund, part_of, to_reporting_currency
+from spark_jobs.functions.money import OWN, REPORTING, finest, in_order_currency, limited, net_of_refund, part_of, to_reporting_currency
 from spark_jobs.functions.people import with_person
 from spark_jobs.job import Job
 
@@ -71,7 +71,7 @@ def refund_conversions(refunds: DataFrame, orders: DataFrame, fx_rates: DataFram
     matched = refunds.join(originals, on=["source", "order_id"], how="left").where("coalesce(is_conversion, true)")
     matched = in_order_currency(matched, fx_rates, reporting_currency)
     so_far = W.partitionBy("source", "order_id").orderBy("refunded_at", "refund_id").rowsBetween(W.unboundedPreceding, W.currentRow)
-    refunded = F.sum("order_amount").over(so_far).cast(OWN)
+    refunded = limited(F.sum("order_amount").over(so_far)).cast(OWN)
     matched = matched.withColumn("refunded_after", refunded).withColumn(
         "refunded_before", (F.col("refunded_after") - F.col("order_amount")).cast(OWN)
     )

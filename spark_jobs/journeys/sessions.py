@@ -86,9 +86,11 @@ def part_of_run() -> Column:
 
 
 def session_id() -> Column:
-    """32 hex digits of source, client and start, and of whether its agent is a machine's."""
+    """32 hex digits of source, client and start, of whether its agent is a machine's, and of its number among those that start at one instant."""
     start, machine = F.unix_micros("started_at").cast("string"), F.when(F.col("is_agent_bot"), "bot")
-    return F.substring(F.sha2(F.concat_ws("\x1f", "source", "client_key", start, machine), 256), 1, 32)
+    number = F.row_number().over(W.partitionBy(*CLIENT, "started_at").orderBy("run", "part"))
+    later = F.when(number > 1, number.cast("string"))
+    return F.substring(F.sha2(F.concat_ws("\x1f", "source", "client_key", start, machine, later), 256), 1, 32)
 
 
 def is_in_burst(most_per_minute: Mapping[str, int]) -> Column:

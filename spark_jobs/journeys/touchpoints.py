@@ -14,6 +14,7 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, functions as F
 
+from spark_jobs.functions.money import limited
 from spark_jobs.functions.people import current_people, with_person
 from spark_jobs.job import Job
 
@@ -70,7 +71,7 @@ def is_contact(declared: Mapping[str, Any]) -> Column:
 def prices(ad_spend: DataFrame, keys: tuple[str, ...]) -> DataFrame:
     """One row per keys and account day: what a click and an impression cost, in the reporting currency; null where there was none."""
     spent = ad_spend.where("reporting_amount is not null").groupBy(*keys, "spend_date")
-    total = F.sum("reporting_amount").cast("decimal(20,6)")
+    total = limited(F.sum("reporting_amount"), 10**11).cast("decimal(20,6)")
     each = {m: F.round(total / F.nullif(F.sum(m), F.lit(0)), 6).cast("decimal(18,6)").alias(f"per_{m}") for m in ("clicks", "impressions")}
     return spent.agg(*each.values())
 

@@ -8,6 +8,7 @@ generation, so that a zombie of the earlier try can no longer commit.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import socket
@@ -17,9 +18,9 @@ import psutil
 from deltalake import DeltaTable
 
 from conf.tables import table
-from spark_jobs.errors import ClaimHeldError
-from spark_jobs.io.lake import Fence, Lake
-from spark_jobs.io.small import OvertakenError, append_rows, opened, rows_as_declared, until_first
+from spark_jobs.errors import ClaimHeldError, DamagedTableError
+from spark_jobs.io.lake import COMMITS_OF_CLAIM, Fence, Lake
+from spark_jobs.io.small import OvertakenError, append_rows, open_table, opened, overwrite_rows, read_arrow, rows_as_declared, until_first
 
 VALID_FOR = dt.timedelta(minutes=20)
 LOG = "ops.claims"
@@ -48,7 +49,9 @@ class Claims:
                     raise ClaimHeldError(
                         f"{name} is being written by {row['holder']} (until {row['expires_at']:%H:%M} UTC at the latest); try again when it is done"
                     )
-            generations = {name: (state[name]["generation"] if name in state else 0) + 1 for name in wanted}
+            generations = {
+                name: max(state[name]["generation"] if name in state else 0, written_generation(self.lake, name)) + 1 for name in wanted
+            }
             rows = [(name, generation, self.holder, now, now + VALID_FOR) for name, generation in generations.items()]
             append_rows(log, table(LOG), rows, unless_overtaken=True)
             return generations
@@ -81,6 +84,39 @@ def newest_states(log: DeltaTable, names: list[str]) -> dict[str, dict[str, Any]
     rows = rows_as_declared(log, table(LOG)).to_pylist()
     newest = sorted((r for r in rows if r["claim"] in names), key=lambda r: (r["generation"], r["claimed_at"]))
     return {r["claim"]: r for r in newest}
+
+
+def claims_on(lake: Lake, name: str) -> list[str]:
+    """Every claim that was ever taken on a table, and the table's own."""
+    rows = read_arrow(lake.root, LOG)["claim"].to_pylist()
+    return sorted({name, *(claim for claim in rows if claim.split("/")[0] == name)})
+
+
+def drop_old(root: str, before: dt.datetime) -> None:
+    """Leave of the log what was claimed since then, and of each claim the newest row, whatever its age: generations only ever grow."""
+
+    def attempt() -> None:
+        log = opened(root, table(LOG))
+        rows = rows_as_declared(log, table(LOG)).to_pylist()
+        newest = newest_states(log, [row["claim"] for row in rows])
+        kept = [row for row in rows if row["claimed_at"] >= before or row == newest[row["claim"]]]
+        if len(kept) < len(rows):
+            overwrite_rows(log, table(LOG), [tuple(row.values()) for row in kept])
+
+    until_first(attempt)
+
+
+def written_generation(lake: Lake, claim: str) -> int:
+    """The generation that the claimed table, or its quarantine, was last written with, by its own log; 0 without any. It is what a commit must
+    exceed where the log of claims has lost its newest rows."""
+    name = claim.split("/")[0]
+    newest: list[int] = []
+    for apart in ("", "__quarantine"):
+        # a log that cannot be read takes no commit either
+        with contextlib.suppress(DamagedTableError):
+            found = open_table(lake.root, f"{name}{apart}")
+            newest += [found.transaction_version(f"{claim}{apart}") or 0] if found else []
+    return max(newest, default=0) // COMMITS_OF_CLAIM
 
 
 def own_holder(task: str = "") -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import polars as pl
-from rich.console import Console
-from rich.table import Table as RichTable
 
 from conf.settings import REPOSITORY, sources_of
 from conf.tables import table
 from spark_jobs.io.small import read_arrow
 from spark_jobs.job import jobs
+from spark_jobs.printing import cell, console, listing
 
 
 def rows_of(lake: Path, name: str, about: str) -> pl.DataFrame:
@@ -22,14 +20,14 @@ def rows_of(lake: Path, name: str, about: str) -> pl.DataFrame:
 
 def explain_table(name: str, lake: Path) -> None:
     """Print contract, neighbours, last runs and ledger of a table."""
-    contract, out = table(name), Console(width=None if sys.stdout.isatty() else 160)
-    out.print(f"[bold]{name}[/bold]: {contract.grain}")
+    contract, out = table(name), console()
+    out.print(cell(name, "bold"), contract.grain, sep=": ")
     if contract.description:
         out.print(contract.description)
     out.print(
         f"key {', '.join(contract.keys) or '-'} · write {contract.write.mode} · contract conf/tables/{name.replace('.', '/')}.yml · data {lake / name.replace('.', '/')}"
     )
-    columns = RichTable("column", "type", "null", "meaning")
+    columns = listing("column", "type", "null", "meaning")
     for c in contract.columns:
         columns.add_row(
             c.name,
@@ -39,7 +37,7 @@ def explain_table(name: str, lake: Path) -> None:
         )
     out.print(columns)
     for check in contract.checks:
-        out.print(f"check {check.id} ({check.severity}): {check.expect or check.unique or check.rows}", markup=False)
+        out.print(f"check {check.id} ({check.severity}): {check.expect or check.unique or check.rows}")
     job = jobs().get(name)
     if job is not None:
         upstream = list(job.upstream()) + [f"bronze of {s}" for s in sources_of(name)] * job.is_mapped()
@@ -50,28 +48,30 @@ def explain_table(name: str, lake: Path) -> None:
     if runs.is_empty():
         out.print("It was never run on this lake.")
         return
-    shown = RichTable("finished", "source", "range", "status", "rows out", "version", "error", title="last runs")
+    last = listing(
+        "finished", "source", "range", "status", "rows out", "version", "error", numbers=("rows out", "version"), title="last runs"
+    )
     for r in runs.sort("finished_at", descending=True).head(8).iter_rows(named=True):
-        shown.add_row(
+        last.add_row(
             f"{r['finished_at']:%Y-%m-%d %H:%M:%S}",
-            r["source"],
+            cell(r["source"]),
             f"{r['from_date']}…{r['to_date']}",
             r["status"],
             f"{r['rows_out'] or 0:,}",
             str(r["output_version"]),
-            (r["error"] or "")[:80],
+            cell((r["error"] or "")[:200]),
         )
-    out.print(shown)
+    out.print(last)
     ledger = rows_of(lake, "ops.ledger", name)
     if not ledger.is_empty():
         fates = ("rows_in", "rows_used", "unchanged", "duplicates", "late", "quarantined", "rows_out")
-        shown = RichTable("finished", "source", "input", *fates, "closed", title="ledger")
+        rows = listing("finished", "source", "input", *fates, "closed", numbers=fates, title="ledger")
         for r in ledger.sort("finished_at", descending=True).head(8).iter_rows(named=True):
-            shown.add_row(
+            rows.add_row(
                 f"{r['finished_at']:%Y-%m-%d %H:%M:%S}",
-                r["source"],
+                cell(r["source"]),
                 r["input_name"],
                 *(f"{r[f] or 0:,}" for f in fates),
                 "yes" if r["is_closed"] else "NO",
             )
-        out.print(shown)
+        out.print(rows)

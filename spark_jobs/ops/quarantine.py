@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame, functions as F
 
 from conf.settings import mapping
 from conf.tables import Field, Table, Write
-from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.lake import Fence, Lake, quoted
 from spark_jobs.io.mapped import read_bronze
+from spark_jobs.io.small import OvertakenError, open_table, query, until_first
 
 COLUMNS = (
     "quarantine_id STRING, source STRING, _file STRING, _row BIGINT, payload STRING, payload_bytes BINARY, _reason STRING, "
@@ -24,6 +25,29 @@ def quarantine_table(name: str) -> Table:
         Field(p.split(" ")[0], p.split(" ")[1].lower(), nullable=p.split(" ")[0] != "quarantine_id") for p in COLUMNS.split(", ")
     )
     return Table(f"{name}__quarantine", "one row set aside", ("quarantine_id",), columns, Write(mode="append"))
+
+
+def close_replaced(lake: Lake, contract: Table, files: DataFrame) -> None:
+    """Close the open rows whose delivery a later one replaced: what was wrong with it concerns nobody any more. files: their `_source_file`."""
+    aside = open_table(lake.root, f"{contract.name}__quarantine")
+    waiting = query(aside, "select distinct _file from rows where _status = 'open'")["_file"].to_pylist() if aside is not None else []
+    found = files.where(F.col("_source_file").isin([one for one in waiting if one])).distinct().collect() if any(waiting) else []
+    if found:
+        named = ", ".join(quoted(row["_source_file"]) for row in found)
+        closing = (
+            f"UPDATE {lake.sql_name(f'{contract.name}__quarantine')} SET _status = 'replaced' WHERE _status = 'open' AND _file IN ({named})"
+        )
+        until_first(lambda: unless_overtaken(lake, closing))
+
+
+def unless_overtaken(lake: Lake, statement: str) -> None:
+    """Run a statement; raises OvertakenError where another source's run changed the table at the same time."""
+    try:
+        lake.spark.sql(statement).collect()
+    except Exception as error:
+        if "DELTA_CONCURRENT" in str(error):
+            raise OvertakenError(str(error)) from None
+        raise
 
 
 def received(lake: Lake, contract: Table, source: str) -> DataFrame:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import uuid
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake.exceptions import CommitFailedError
 
 from conf.tables import table
-from spark_jobs.io.lake import Lake
-from spark_jobs.io.small import append_rows, opened, read_arrow
+from spark_jobs.io.commits import LOST, Seen, is_there, seen_at
+from spark_jobs.io.lake import Lake, quoted
+from spark_jobs.io.small import OvertakenError, append_rows, open_table, opened, query, read_arrow, until_first
 from spark_jobs.ops.schema_changes import Change, record_changes
 
 if TYPE_CHECKING:
     from spark_jobs.quality.gate import CheckResult
     from spark_jobs.run import Outcome
+
+
+VAULT = "vault.identifiers"
 
 
 class Recorder:
@@ -31,16 +38,71 @@ class Recorder:
         self.inputs: dict[str, dict[str, int]] = {}
         self.past: list[dict[str, Any]] = []
         self.settling: list[dict[str, Any]] = []
+        self.seen: list[dict[str, Any]] = []
 
-    def prepare(self, names: list[str]) -> None:
-        """Read the past successes of the tables once."""
+    def prepare(self, names: Iterable[str]) -> None:
+        """Read the past successes of the tables once, and what their runs saw."""
         rows = read_arrow(self.lake.root, "ops.runs")
         rows = rows.filter(pc.is_in(rows["table_name"], pa.array(sorted(set(names)), pa.string()))).sort_by("finished_at")
         self.past = rows.filter(pc.equal(rows["status"], "success")).to_pylist()
         self.settling = rows.filter(pc.is_valid(rows["settled_to"])).to_pylist()
+        self.seen = rows.filter(pc.is_valid(rows["commits"])).to_pylist()
+
+    def drop_unfinished(self, claims: Iterable[tuple[str, str | None]]) -> None:
+        """Ledger rows of claimed (table, source) whose process ended before it wrote their runs: such a run does not count, its retry has its
+        own."""
+        claimed = {(name, source or "") for name, source in claims}
+        ended = set(read_arrow(self.lake.root, "ops.runs")["run_id"].to_pylist())
+
+        def attempt() -> None:
+            found = open_table(self.lake.root, "ops.ledger")
+            rows = query(found, "select run_id, table_name, source from rows").to_pylist() if found else []
+            unfinished = {r["run_id"] for r in rows if (r["table_name"], r["source"] or "") in claimed} - ended
+            if found and unfinished:
+                try:
+                    found.delete(f"run_id in ({', '.join(map(quoted, sorted(unfinished)))})")
+                except CommitFailedError as error:
+                    raise OvertakenError("ops.ledger: other runs were always quicker; try again") from error
+
+        until_first(attempt)
+
+    def unrecorded_loads(self, name: str) -> dict[str, list[dict[str, Any]]]:
+        """Per run id the commits to a bronze table, as its log tells them, of loads that ended before they wrote their run."""
+        found, runs = open_table(self.lake.root, name), _of(self.past, name, None, any_source=True)
+        if found is None:
+            return {}
+        newest: Seen | None = json.loads(runs[-1]["commits"] or "{}").get(name) if runs else None
+        since = newest[0] if newest and is_there(self.lake.root, name, newest) else -1
+        known, loads = {run["run_id"] for run in runs}, dict[str, list[dict[str, Any]]]()
+        for commit in found.history(found.version() - since) if found.version() > since else ():
+            run_id = json.loads(commit.get("userMetadata") or "{}").get("run_id")
+            if run_id and run_id not in known and commit["version"] > since:
+                loads.setdefault(run_id, []).append(commit)
+        return loads
+
+    def lost(self, name: str, source: str | None, only_own: bool = False) -> list[str]:
+        """Of what the newest run of a table saw, the table's own commits and its inputs', those tables whose logs have it no longer."""
+        newest = _of(self.seen, name, source)[-1:]
+        seen: dict[str, Seen] = json.loads(newest[0]["commits"]) if newest else {}
+        return [one for one, what in seen.items() if not (only_own and one != name) and not is_there(self.lake.root, one, what)]
+
+    def add_loss(self, name: str, source: str | None, lost: str, what: str) -> None:
+        """Keep, before anything is mended, that a table must be built again because rows of `lost` are gone, whatever happens meanwhile."""
+        now = dt.datetime.now(dt.UTC)
+        row = {
+            "run_id": uuid.uuid4().hex, "process_id": self.process_id, "table_name": name, "source": source or "", "status": "failed",
+            "commits": json.dumps({lost: LOST}), "error": what, "started_at": now, "finished_at": now,
+        }  # fmt: skip
+        self.runs.append(row)
+        self.seen.append(row)
+        self.flush()
 
     def _mine(self, name: str, source: str | None) -> list[dict[str, Any]]:
         return _of(self.past, name, source)
+
+    def ran(self, name: str, source: str | None) -> bool:
+        """Whether any success of a table is on record."""
+        return bool(self._mine(name, source))
 
     def is_done(self, name: str, source: str | None, signature: str, version: int) -> bool:
         """Whether this very work succeeded before and the table still holds what it left (other sources' commits do not count against it)."""
@@ -79,7 +141,8 @@ class Recorder:
     def add_inputs(self, run_id: str, rows: dict[str, int]) -> None:
         self.inputs[run_id] = rows
 
-    def add(self, outcome: Outcome, version: int) -> None:
+    def add(self, outcome: Outcome, version: int, is_whole: bool = True) -> None:
+        """One part's outcome. is_whole: whether nothing more is to be built before the table has all that it must."""
         finished = dt.datetime.now(dt.UTC)
         common = {"run_id": outcome.run_id, "table_name": outcome.table, "source": outcome.source}
         days = {"from_date": outcome.days.first, "to_date": outcome.days.last}
@@ -89,8 +152,11 @@ class Recorder:
             "input_versions": json.dumps(dict(outcome.input_versions), sort_keys=True), "rows_out": outcome.rows_out, "error": outcome.error,
             "settled_to": outcome.settled[0] if outcome.settled else None,
             "settled_versions": json.dumps(dict(outcome.settled[1]), sort_keys=True) if outcome.settled else None,
+            "commits": self._commits({**outcome.input_versions, **self._vault(outcome), outcome.table: version}) if is_whole and outcome.status != "failed" else None,
         }  # fmt: skip
         self.runs.append(run)
+        if run["commits"]:
+            self.seen.append(run)
         if outcome.settled:
             self.settling.append(run)
         if outcome.status == "success":
@@ -102,13 +168,14 @@ class Recorder:
                 own = fates if len(per_input) == 1 else {**fates, "rows_in": rows, "rows_used": rows}
                 self.ledger.append({**common, **days, **times, "input_name": name, **own, "is_closed": closed})
 
-    def add_load(self, run_id: str, name: str, source: str, promised: int, appended: int, started: dt.datetime, version: int) -> None:
+    def add_load(
+        self, run_id: str, name: str, source: str, promised: int, appended: int, started: dt.datetime, version: int,
+        finished: dt.datetime | None = None,
+    ) -> None:  # fmt: skip
         """A bronze load: every promised record is in the table."""
-        if not promised:
-            return
         today = started.date()
         common = {"run_id": run_id, "table_name": name, "source": source, "from_date": today, "to_date": today}
-        times = {"started_at": started, "finished_at": dt.datetime.now(dt.UTC)}
+        times = {"started_at": started, "finished_at": finished or dt.datetime.now(dt.UTC)}
         self.runs.append(
             {
                 **common,
@@ -118,6 +185,7 @@ class Recorder:
                 "signature": "",
                 "output_version": version,
                 "input_versions": "{}",
+                "commits": self._commits({name: version}),
                 "rows_out": appended,
             }
         )
@@ -132,17 +200,25 @@ class Recorder:
         }
         self.ledger.append({**common, **times, **fates, "input_name": "landing", "is_closed": promised == appended})
 
+    def _vault(self, outcome: Outcome) -> dict[str, int]:
+        """Where a run's raw identifiers are kept."""
+        fills = outcome.source and "identifiers" in table(outcome.table).column_names
+        return {VAULT: self.lake.version(VAULT)} if fills else {}
+
+    def _commits(self, versions: Mapping[str, int]) -> str:
+        return json.dumps(seen_at(self.lake.root, versions), sort_keys=True)
+
     def flush(self) -> None:
-        """Append what was collected."""
-        for name, rows in (("ops.runs", self.runs), ("ops.ledger", self.ledger), ("ops.quality_results", self.checks)):
+        """Append what was collected; the runs last, because a run counts from the moment it stands there."""
+        record_changes(self.lake.root, self.changes)
+        self.changes.clear()
+        for name, rows in (("ops.quality_results", self.checks), ("ops.ledger", self.ledger), ("ops.runs", self.runs)):
             if not rows:
                 continue
             contract = table(name)
             append_rows(opened(self.lake.root, contract), contract, [tuple(row.get(c) for c in contract.column_names) for row in rows])
             rows.clear()
-        record_changes(self.lake.root, self.changes)
-        self.changes.clear()
 
 
-def _of(runs: list[dict[str, Any]], name: str, source: str | None) -> list[dict[str, Any]]:
-    return [r for r in runs if r["table_name"] == name and (r["source"] or "") == (source or "")]
+def _of(runs: list[dict[str, Any]], name: str, source: str | None, any_source: bool = False) -> list[dict[str, Any]]:
+    return [r for r in runs if r["table_name"] == name and (any_source or (r["source"] or "") == (source or ""))]

@@ -18,9 +18,8 @@ from typing import Any
 
 import polars as pl
 from pyspark.sql import functions as F
-from rich.console import Console
-from rich.table import Table as RichTable
 
+from conf.printing import shown
 from conf.settings import mapping
 from conf.tables import table as contract_of
 from spark_jobs.bronze.load import bronze_table
@@ -30,6 +29,7 @@ from spark_jobs.io.mapped import bronze_name
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import open_table, query
 from spark_jobs.ops.claims import Claims
+from spark_jobs.printing import cell, console, listing
 from spark_jobs.run import Runner
 
 ALWAYS = Range(dt.date(1970, 1, 1), dt.date(2100, 1, 1))
@@ -45,7 +45,7 @@ def read_rows(lake: Path, name: str) -> pl.DataFrame:
 def list_open(lake: Path, name: str) -> None:
     """Open rows per table and reason."""
     names = [name] if name else sorted(f"{p.parent.name}.{p.name.removesuffix('__quarantine')}" for p in lake.glob("*/*__quarantine"))
-    shown = RichTable("table", "source", "reason", "open", "closed")
+    waiting = listing("table", "source", "reason", "open", "closed", numbers=("open", "closed"))
     for one in names:
         rows = read_rows(lake, one)
         if rows.is_empty():
@@ -54,12 +54,12 @@ def list_open(lake: Path, name: str) -> None:
             (pl.col("_status") == "open").sum().alias("open"), (pl.col("_status") != "open").sum().alias("closed")
         )
         for row in counted.sort("source", "_reason").iter_rows(named=True):
-            shown.add_row(one, row["source"] or "", row["_reason"], f"{row['open']:,}", f"{row['closed']:,}")
-    Console().print(shown if shown.row_count else "No row is in quarantine.")
+            waiting.add_row(one, cell(row["source"]), cell(row["_reason"]), f"{row['open']:,}", f"{row['closed']:,}")
+    console().print(waiting if waiting.row_count else "No row is in quarantine.")
 
 
 def show(lake: Path, name: str, quarantine_id: str, limit: int) -> None:
-    """Rows with id, reason, origin and payload (bytes that are no UTF-8 are shown escaped). The line is the dropped file's, so that is named."""
+    """Rows with id, reason, origin and payload (what is no printable text is shown escaped). The line is the dropped file's, so that is named."""
     rows = read_rows(lake, name)
     if rows.is_empty():
         raise ThroughlineError(f"{name} has no quarantined rows")
@@ -72,7 +72,8 @@ def show(lake: Path, name: str, quarantine_id: str, limit: int) -> None:
     for row in rows.head(limit).iter_rows(named=True):
         body = row["payload"] if row["payload"] is not None else repr(row["payload_bytes"])
         place = f"{dropped_file(row['_file'])} line {row['_row']}" if row["_file"] else "a derived row"
-        print(f"{row['quarantine_id']}  {row['_status']}  {row['_reason']}\n  {place}\n  {body}")
+        said = (f"{row['quarantine_id']}  {row['_status']}  {row['_reason']}", f"  {place}", f"  {body}")
+        print("\n".join(map(shown, said)))
 
 
 def dropped_file(landed: str) -> str:

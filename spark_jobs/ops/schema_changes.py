@@ -15,6 +15,7 @@ from typing import Any
 from pyspark.sql import DataFrame, functions as F
 
 from conf.tables import table
+from spark_jobs.functions.scrubbing import masked_path
 from spark_jobs.io.small import opened, overwrite_rows, rows_as_declared, until_first
 
 NAME = "ops.schema_changes"
@@ -43,7 +44,7 @@ def changes_in(events: DataFrame, run_id: str) -> list[Change]:
         return []
     told = events.where("_drift is not null").select("source", "event_name", "event_date", "_slice_id", F.explode("_drift").alias("drift"))
     counted = told.groupBy(
-        "source", "event_name", "drift.path", "drift.kind", F.coalesce("drift.json_type", F.lit("")).alias("json_type"),
+        "source", "event_name", masked_path(F.col("drift.path")).alias("path"), "drift.kind", F.coalesce("drift.json_type", F.lit("")).alias("json_type"),
         F.coalesce("_slice_id", F.lit("")).alias("slice_id"),
     ).agg(F.min("event_date").alias("first_seen"), F.max("event_date").alias("last_seen"), F.count(F.lit(1)).alias("n"))  # fmt: skip
     most = counted.orderBy(F.desc("n"), *KEY, "slice_id").limit(MOST).collect()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, reduce
 from typing import Any
@@ -24,6 +25,8 @@ from spark_jobs.functions.plans import FEW_KEYS, materialised
 
 # a share of a handful says nothing
 FEW = 20
+# a share that only a batch of nothing else is above
+EVERY_ROW = 1 - 1e-12
 # restated: a stored row that the batch changes; it is published again, but it is no input
 FATES = ("used", "quarantined", "duplicate", "late", "restated")
 # a restated row that a better copy replaces; no row of a judged batch has it
@@ -220,6 +223,12 @@ def row_level_results(judged: Judged, contract: Table, max_share: float = 1.0) -
     known = {c.id for c in contract.checks}
     results += [CheckResult(r, "quarantine", False, judged.total, n) for r, n in sorted(judged.reasons.items()) if r not in known]
     return results
+
+
+def masked_results(masked: Mapping[str, int], rows: int, total: int) -> list[CheckResult]:
+    """Whether senders wrote addresses or phone numbers where none belong; nothing where none did. masked: rows per column in which they gave way."""
+    said = ", ".join(f"{name} {count:,}" for name, count in sorted(masked.items()))
+    return [CheckResult("no_personal_values", "warn", False, total, rows, f"masked: {said}")] if rows else []
 
 
 def import_early() -> None:

@@ -5,11 +5,17 @@ Read from ops.* and the Delta logs without Spark; `status` prints it and the rep
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from conf.settings import source_names
 from conf.tables import table, table_names
+from spark_jobs.errors import DamagedTableError
+from spark_jobs.io.commits import Seen, is_there, missing_files, versions
 from spark_jobs.io.small import open_table, query
 from spark_jobs.report.tables import connect, records
 
@@ -47,6 +53,12 @@ left join judged j on j.run_id = c.run_id and j.table_name = n.table_name
 group by n.table_name
 """
 
+# what the newest run of each table and source saw of its table and of that one's inputs
+SEEN = """
+select table_name, coalesce(source, '') as source, max_by(commits, coalesce(finished_at, started_at)) as commits
+from ops_runs where commits is not null group by 1, 2
+"""
+
 # of one table's quarantine
 WAITING = """
 select coalesce(_reason, 'unknown') as reason, coalesce(source, '') as source, count(*) as rows, min(_quarantined_at) as since
@@ -58,7 +70,8 @@ from rows where _status = 'open' group by 1, 2
 class TableHealth:
     """One table's state; counts are of the newest run that built it (of each of its sources), None where it never ran.
 
-    status: ok, late (last success older than the deadline), failed (the newest run of a source failed),
+    status: ok, late (last success older than the deadline), failed (the newest run of a source failed), lost (commits or files of it that
+    were there are gone, or cannot be read: error says which),
     unrecorded (there, but no run of ours is on record: another tool wrote it) or absent (never built).
     last_success_at: of a table with several sources the oldest of their newest successes; a run that found nothing to do counts.
     rows: rows in the table now, None where the Delta log does not say.
@@ -114,10 +127,10 @@ def open_quarantine(lake: Path | str) -> list[dict]:
         sorted(f"{p.parent.name}.{p.name.removesuffix(suffix)}" for p in local.glob(f"*/*{suffix}")) if local.is_dir() else table_names()
     )
     for name in names:
-        aside = open_table(lake, name + suffix)
-        if aside is None:
-            continue
-        found += [{"table": name, **row} for row in query(aside, WAITING).to_pylist()]
+        # of one that cannot be read its table's state tells
+        with contextlib.suppress(DamagedTableError):
+            aside = open_table(lake, name + suffix)
+            found += [{"table": name, **row} for row in query(aside, WAITING).to_pylist()] if aside else []
     return sorted(found, key=lambda r: (-r["rows"], r["table"], r["reason"], r["source"]))
 
 
@@ -128,13 +141,44 @@ def table_health(lake: Path | str, now: dt.datetime, waiting: list[dict] | None 
     """
     connection = connect(lake, ["ops.runs", "ops.ledger", "ops.quality_results"])
     ran = {r.pop("table_name"): r for r in records(connection, HEALTH)}
+    seen: dict[str, list[Seen]] = {}
+    for row in records(connection, SEEN):
+        if row["source"] in ("", *source_names()):
+            seen.setdefault(row["table_name"], []).extend(
+                what for name, what in json.loads(row["commits"]).items() if name == row["table_name"]
+            )
     waits: dict[str, int] = {}
     for row in open_quarantine(lake) if waiting is None else waiting:
         waits[row["table"]] = waits.get(row["table"], 0) + row["rows"]
     layers = ("bronze", "vault", "silver", "identity", "journeys", "attribution", "segments", "gold")
     declared = [n for n in table_names() if n.split(".")[0] in layers and n.split(".")[0] != "vault"]
     names = sorted({*declared, *ran}, key=lambda n: (layers.index(n.split(".")[0]) if n.split(".")[0] in layers else len(layers), n))
-    return [_health(lake, name, ran.get(name), waits.get(name, 0), now, name in declared) for name in names]
+    found = []
+    for name in names:
+        what = lost(lake, name, seen.get(name, ()))
+        try:
+            health = _health(lake, name, ran.get(name), waits.get(name, 0), now, name in declared)
+        except DamagedTableError as error:
+            health, what = TableHealth(name, "lost"), what or str(error)
+        found.append(replace(health, status="lost", error=what) if what else health)
+    return found
+
+
+def lost(lake: Path | str, name: str, seen: Iterable[Seen]) -> str | None:
+    """What of a table and its quarantine is gone or cannot be read, and what to do; None where all is there. seen: commits that it must have."""
+    layer = name.split(".")[0]
+    mend = f"python -m spark_jobs load {name.split('.')[1].split('__')[0]}" if layer == "bronze" else f"python -m spark_jobs rebuild {name}"
+    try:
+        gone = [path for one in (name, f"{name}__quarantine") for path in missing_files(lake, one)]
+    except DamagedTableError as error:
+        return str(error)
+    if gone:
+        return f"{len(gone)} of its data files are gone, {gone[0]} among them; the next run mends it, or `{mend}` at once"
+    if not all(is_there(lake, name, what) for what in seen):
+        return (
+            f"commits that runs left in it are gone (its log ends at {versions(lake, name)[1]}); the next run mends it, or `{mend}` at once"
+        )
+    return None
 
 
 def _health(lake: Path | str, name: str, ran: dict | None, waiting: int, now: dt.datetime, is_declared: bool) -> TableHealth:

@@ -25,7 +25,7 @@ def describe_profiles(persons: DataFrame, conversions: DataFrame, sessions: Data
     favourite = F.min(F.struct(-F.col("visits"), F.col("channel")))["channel"]
     visited = visits.groupBy("person_id").agg(F.sum("visits").alias("sessions"), favourite.alias("favourite_channel"))
     joined = living.join(money, on="person_id", how="left").join(visited, on="person_id", how="left")
-    amounts = {c: F.coalesce(F.col(c), F.lit(NOTHING)).cast("decimal(18,2)") for c in ("revenue_amount", "refunded_amount")}
+    amounts = {c: F.coalesce(F.col(c), F.lit(NOTHING)).cast("decimal(28,2)") for c in ("revenue_amount", "refunded_amount")}
     return joined.withColumns(amounts).fillna(0, subset=["orders", "sessions"])
 
 

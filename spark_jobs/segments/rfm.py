@@ -26,7 +26,7 @@ def score_buyers(conversions: DataFrame, rules: Mapping[str, Any], to_date: dt.d
     buyers = orders.groupBy("person_id").agg(
         F.date_diff(F.lit(to_date), F.max("conversion_date")).alias("recency_days"),
         F.count(F.lit(1)).cast("int").alias("frequency"),
-        F.sum("reporting_amount").cast("decimal(18,2)").alias("monetary_amount"),
+        F.sum("reporting_amount").cast("decimal(28,2)").alias("monetary_amount"),
     )
     scored = buyers.withColumn("as_of_date", F.lit(to_date)).withColumns(
         {"r": quintile(F.asc("recency_days")), "f": quintile(F.desc("frequency")), "m": quintile(F.desc("monetary_amount"))}

@@ -12,7 +12,6 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Window as W, functions as F
 
 from spark_jobs.functions.money import converted, with_rate
-from spark_jobs.functions.scrubbing import with_scrubbed
 from spark_jobs.job import Job
 
 AD_AND_DAY = ("source", "account_id", "campaign_id", "ad_group_id", "ad_id", "spend_date")
@@ -31,7 +30,7 @@ def part() -> Column:
 
 def conform_ad_spend(mapped: DataFrame, fx_rates: DataFrame, platform: Any) -> DataFrame:
     """One row per mapped vendor row, with its part and its amount in the reporting currency at spend_date's rate."""
-    spend = with_scrubbed(mapped, texts=["campaign_name"]).withColumns(
+    spend = mapped.withColumns(
         {
             "ad_group_id": F.coalesce("ad_group_id", F.lit("")),
             "ad_id": F.coalesce("ad_id", F.lit("")),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from spark_jobs.functions.dates import versions_of
-from spark_jobs.functions.scrubbing import with_scrubbed
 from spark_jobs.job import Job
 
 KEY = ["source", "campaign_id"]
@@ -29,7 +28,7 @@ ATTRIBUTES = [
 
 def version_campaigns(mapped: DataFrame) -> DataFrame:
     """One row per delivered campaign, with valid_from and valid_to (null = current)."""
-    return versions_of(with_scrubbed(mapped, texts=["campaign_name"], jsons=["attributes"]), KEY, ATTRIBUTES)
+    return versions_of(mapped, KEY, ATTRIBUTES)
 
 
 JOB = Job(table="silver.campaigns", inputs={"mapped": "mapped:silver.campaigns"}, transform=version_campaigns)

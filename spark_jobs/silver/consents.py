@@ -9,7 +9,6 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, functions as F
 
 from spark_jobs.functions.dates import versions_of
-from spark_jobs.functions.scrubbing import with_scrubbed
 from spark_jobs.functions.text import stripped
 from spark_jobs.job import Job
 
@@ -19,7 +18,7 @@ KEY = ["source", "identifier_key", "purpose"]
 def version_consents(mapped: DataFrame) -> DataFrame:
     """One row per delivered choice, with valid_from and valid_to (null = current); the identifier is the record's first."""
     first = F.try_element_at("identifiers", F.lit(1))
-    choices = with_scrubbed(mapped, texts=["evidence"]).withColumns(
+    choices = mapped.withColumns(
         {
             "identifier_key": F.coalesce("identifier_key", first["identifier_key"]),
             "namespace": F.coalesce("namespace", first["namespace"]),

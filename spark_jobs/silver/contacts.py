@@ -9,7 +9,6 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from spark_jobs.functions.dates import versions_of
-from spark_jobs.functions.scrubbing import with_scrubbed
 from spark_jobs.job import Job
 
 KEY = ["source", "contact_id"]
@@ -18,7 +17,7 @@ ATTRIBUTES = ["identifiers", "created_at", "country", "lifecycle_stage", "is_del
 
 def version_contacts(mapped: DataFrame) -> DataFrame:
     """One row per delivered contact, with valid_from and valid_to (null = current)."""
-    return versions_of(with_scrubbed(mapped, jsons=["attributes"]), KEY, ATTRIBUTES)
+    return versions_of(mapped, KEY, ATTRIBUTES)
 
 
 JOB = Job(table="silver.contacts", inputs={"mapped": "mapped:silver.contacts"}, transform=version_contacts)

@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, functions as F
+from pyspark.sql import Column, DataFrame, Window as W, functions as F
 
 from conf.settings import Platform
 from conf.tables import table
 from spark_jobs.functions.addresses import click_of, parameter_of, path_of, query_of
 from spark_jobs.functions.agents import with_agent_facts
 from spark_jobs.functions.channels import with_channel, with_traffic_key
-from spark_jobs.functions.contracts import with_contract
+from spark_jobs.functions.contracts import LONGEST_PATH, with_contract
 from spark_jobs.functions.dates import corrected_at, plausible_at
 from spark_jobs.functions.fates import first_failing, is_too_late
 from spark_jobs.functions.hashing import canonical_json
 from spark_jobs.functions.plans import materialised
-from spark_jobs.functions.scrubbing import scrubbed_json, scrubbed_text, scrubbed_url
+from spark_jobs.functions.scrubbing import with_scrubbed
 from spark_jobs.functions.text import stripped
 from spark_jobs.job import PROVENANCE, Job
 
@@ -35,7 +35,6 @@ BODY = (
     "ad_id", "product_id", "order_id", "value_amount", "currency", "properties",
 )  # fmt: skip
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
-FREE_TEXTS = ("page_path", "page_title", *UTM, "click_id", "campaign_id", "campaign_name", "ad_group_id", "ad_id")
 SEPARATOR, ABSENT = "\x1f", "\x00"
 
 
@@ -85,7 +84,7 @@ def with_times(events: DataFrame) -> DataFrame:
 
 
 def with_page(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
-    """page_path, utm_* and click id from the page_url where the record does not give them; what senders write freely scrubbed."""
+    """page_path, utm_* and click id from the page_url where the record does not give them."""
     events = events.withColumn("_query", query_of(F.col("page_url")))
     query, has_tags = F.col("_query"), F.col("_query").contains("utm_")
     tags = {name: F.coalesce(name, F.when(has_tags, parameter_of(query, name))) for name in UTM}
@@ -93,10 +92,7 @@ def with_page(events: DataFrame, rules: Mapping[str, Any]) -> DataFrame:
     click = F.when(no_click, click_of(query, rules["click_ids"]))
     events = events.withColumns({"page_path": F.coalesce("page_path", path_of(F.col("page_url"))), **tags, "_click": click})
     clicks = {"click_id": F.coalesce("_click.id", "click_id"), "click_id_type": F.coalesce("_click.type", "click_id_type")}
-    events = events.withColumns(clicks).drop("_click", "_query")
-    scrubbed = {name: scrubbed_text(F.col(name), rules) for name in FREE_TEXTS}
-    scrubbed |= {name: scrubbed_url(F.col(name), rules) for name in ("page_url", "referrer_url")}
-    return events.withColumns(scrubbed | {"properties": scrubbed_json(F.col("properties"), rules)})
+    return events.withColumns(clicks).drop("_click", "_query")
 
 
 def with_visitor(events: DataFrame) -> DataFrame:
@@ -128,7 +124,9 @@ def with_unmapped(events: DataFrame) -> DataFrame:
     none = F.lit(None).cast("string")
     named = F.transform(
         "_unmapped",
-        lambda name: F.struct(F.concat(F.lit("/"), name).alias("path"), F.lit("unmapped").alias("kind"), none.alias("json_type")),
+        lambda name: F.struct(
+            F.concat(F.lit("/"), F.left(name, F.lit(LONGEST_PATH))).alias("path"), F.lit("unmapped").alias("kind"), none.alias("json_type")
+        ),
     )
     both = F.concat(F.coalesce("_drift", F.array().cast("array<struct<path:string,kind:string,json_type:string>>")), named)
     return events.withColumn("_drift", F.when(F.size("_unmapped") > 0, both).otherwise(F.col("_drift"))).drop("_unmapped")
@@ -168,9 +166,15 @@ def with_conflicts(events: DataFrame, existing: DataFrame, accept_late_days: int
     return marked.withColumn("_restated", F.lit(False)).unionByName(restated, allowMissingColumns=True)
 
 
+def with_own_conflicts(events: DataFrame) -> DataFrame:
+    """Stored events, all that have one of some client ids, with is_conflict as they make it themselves."""
+    bodies = F.size(F.collect_set("event_id").over(W.partitionBy("source", "client_event_id")))
+    return events.withColumn("is_conflict", bodies > 1)
+
+
 def described(mapped: DataFrame, rules: Mapping[str, Any], contracts: Mapping[str, Mapping[str, Any]] | None = None) -> DataFrame:
-    """What one mapped record says by itself: its id, instants, page and tags, scrubbed, and whether it keeps its contract; `_traffic`, by
-    which its channel is judged."""
+    """What one mapped record says by itself: its id, instants, page and tags, and whether it keeps its contract; `_traffic`, by which its
+    channel is judged."""
     events = with_optional(mapped).withColumn(
         "identifiers", F.coalesce("identifiers", F.array().cast("array<struct<namespace:string,identifier_key:string>>"))
     )
@@ -190,14 +194,17 @@ def conform_events(
     mapped: DataFrame,
     existing: DataFrame,
     rules: Mapping[str, Any],
+    pads: DataFrame,
     contracts: Mapping[str, Mapping[str, Any]] | None = None,
     platform: Platform | None = None,
 ) -> DataFrame:
     """One row per mapped record, typed, identified, classified and scrubbed; copies of an event share its event_id.
 
-    existing: silver.events of this source. rules: conf/rules/channels.yml. contracts: event_name -> JSON Schema; conf/contracts unless given.
+    existing: silver.events of this source. rules: conf/rules/channels.yml. pads: the key of hashed ids. contracts: event_name -> JSON
+    Schema; conf/contracts unless given.
     """
-    return classified(described(mapped, rules, contracts), existing, rules, platform)
+    said = materialised(with_scrubbed(described(mapped, rules, contracts), table("silver.events"), pads))
+    return classified(said, existing, rules, platform)
 
 
 JOB = Job(

@@ -15,7 +15,6 @@ from pyspark.sql import Column, DataFrame, Window as W, functions as F
 from conf.tables import table
 from spark_jobs.functions.fates import failing_checks
 from spark_jobs.functions.money import amount_of
-from spark_jobs.functions.scrubbing import with_scrubbed
 from spark_jobs.job import Job
 
 CONTRACT = table("silver.order_lines")
@@ -34,8 +33,9 @@ def content_line_number() -> Column:
 
 def with_line_amount(mapped: DataFrame) -> DataFrame:
     """The mapped lines, each with its line_amount: what it is worth is part of what it says, and must survive."""
-    said = with_scrubbed(mapped, texts=["description"])
-    return said.withColumn("line_amount", F.coalesce("line_amount", amount_of(F.col("quantity"), F.col("unit_amount"), F.col("currency"))))
+    return mapped.withColumn(
+        "line_amount", F.coalesce("line_amount", amount_of(F.col("quantity"), F.col("unit_amount"), F.col("currency")))
+    )
 
 
 def facts_of_orders(lines: DataFrame, stored: DataFrame) -> DataFrame:

@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.tables import table
-from spark_jobs.functions.money import OWN, in_order_currency, rounded, to_reporting_currency, with_rate
+from spark_jobs.functions.money import OWN, in_order_currency, limited, rounded, to_reporting_currency, with_rate
 from spark_jobs.job import Job
 
 COLUMNS = table("silver.orders").column_names
@@ -77,7 +77,7 @@ def sum_orders(order_lines: DataFrame, refunds: DataFrame, fx_rates: DataFrame, 
     )
     for kind in ("line", "discount", "tax", "shipping"):
         amount = F.col(f"{kind}_amount")
-        summed = F.when(F.col("is_mixed_currency"), rounded(amount, F.lit(reporting))).otherwise(amount.cast(OWN))
+        summed = F.when(F.col("is_mixed_currency"), rounded(amount, F.lit(reporting))).otherwise(limited(amount).cast(OWN))
         orders = orders.withColumn(f"{kind}_amount", summed)
     orders = orders.withColumnRenamed("line_amount", "gross_amount")
     of_orders = orders.select(*ORDER, F.col("currency").alias("order_currency"), "order_date")
@@ -90,7 +90,7 @@ def sum_orders(order_lines: DataFrame, refunds: DataFrame, fx_rates: DataFrame, 
     orders = orders.withColumns(
         {
             "net_amount": (F.col("gross_amount") - F.col("discount_amount")).cast(OWN),
-            "refunded_amount": F.coalesce("refunded", F.lit(0)).cast(OWN),
+            "refunded_amount": limited(F.coalesce("refunded", F.lit(0))).cast(OWN),
             "updated_at": F.greatest("lines_updated_at", "refunds_updated_at"),
         }
     )

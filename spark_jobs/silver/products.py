@@ -9,7 +9,6 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from spark_jobs.functions.dates import versions_of
-from spark_jobs.functions.scrubbing import with_scrubbed
 from spark_jobs.job import Job
 
 KEY = ["source", "product_id"]
@@ -18,7 +17,7 @@ ATTRIBUTES = ["product_name", "category", "brand", "unit_amount", "currency", "i
 
 def version_products(mapped: DataFrame) -> DataFrame:
     """One row per delivered product, with valid_from and valid_to (null = current)."""
-    return versions_of(with_scrubbed(mapped, jsons=["attributes"]), KEY, ATTRIBUTES)
+    return versions_of(mapped, KEY, ATTRIBUTES)
 
 
 JOB = Job(table="silver.products", inputs={"mapped": "mapped:silver.products"}, transform=version_products)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window as W, functions as F
 
-from spark_jobs.functions.scrubbing import with_scrubbed
+from spark_jobs.functions.money import OWN, limited
 from spark_jobs.job import Job
 
 CUSTOMER = "customer_key"
@@ -54,7 +54,7 @@ def matched_orders(open_refunds: DataFrame, order_lines: DataFrame) -> DataFrame
     wanted = open_refunds.select(*GROUP).distinct()
     ordered_at = order_lines.withColumn(CUSTOMER, F.try_element_at("identifiers", F.lit(1))["identifier_key"])
     lines = ordered_at.join(wanted, on=GROUP, how="left_semi").groupBy(*GROUP, "order_id")
-    offers = lines.agg(F.min("ordered_at").alias("at"), F.sum("quantity").cast("decimal(18,3)").alias("quantity"))
+    offers = lines.agg(F.min("ordered_at").alias("at"), limited(F.sum("quantity")).cast("decimal(18,3)").alias("quantity"))
     offers = offers.select(
         *GROUP,
         F.lit(LINE).alias("kind"),
@@ -81,10 +81,10 @@ def conform_refunds(mapped: DataFrame, order_lines: DataFrame, existing: DataFra
 
     order_lines: silver.order_lines. existing: silver.refunds of this source: matches of earlier runs have used up quantity.
     """
-    refunds = with_scrubbed(mapped, texts=["reason"]).withColumns(
+    refunds = mapped.withColumns(
         {
             "refund_id": F.coalesce("refund_id", F.concat_ws(":", "refund_invoice", content_line_number())),
-            "unit_amount": F.coalesce("unit_amount", F.try_divide("amount", "quantity").cast("decimal(18,4)")),
+            "unit_amount": F.coalesce("unit_amount", limited(F.try_divide("amount", "quantity")).cast(OWN)),
             "refund_date": F.to_date("refunded_at"),
             "updated_at": F.coalesce("updated_at", "refunded_at"),
             CUSTOMER: F.try_element_at("identifiers", F.lit(1))["identifier_key"],

@@ -64,6 +64,16 @@ def test_every_dag_says_what_it_does_and_who_owns_it(dags):
             assert task.owner not in ("", "airflow"), f"{dag.dag_id}.{task.task_id}"
 
 
+def test_no_field_of_any_form_keeps_its_button_grey(dags):
+    for dag in dags.values():
+        for name in dag.params:
+            param = dag.params.get_param(name)
+            # the form asks for a value wherever a type does not allow null
+            assert "null" in param.schema["type"] or param.value not in (None, "", []), f"{dag.dag_id}: {name}"
+            param.resolve()
+            assert param.schema["title"] and param.description
+
+
 def test_tasks_that_can_pass_are_retried_with_a_growing_pause(dags):
     for task in dags["build_daily"].tasks:
         assert task.retries == 2

@@ -10,9 +10,9 @@ from decimal import Decimal
 import psutil
 import pytest
 
+from conf import doors
 from spark_jobs.embedded import services
 from spark_jobs.embedded.airflow_api import AirflowApi
-from spark_jobs.embedded.demo import register
 from spark_jobs.io.lake import Lake
 from tests.whole import worlds
 
@@ -123,9 +123,9 @@ def test_every_task_is_green_and_the_tables_are_those_of_one_process(airflow, bu
 
 
 def test_a_bi_tool_reads_gold_by_name_over_jdbc(airflow, running):
-    found, lake, _ = running
-    register(found)
-    words = [str(services.BIN / "beeline"), "-u", found.jdbc_url, "--silent=true", "--outputformat=csv2", "--showHeader=false"]
+    found, lake, home = running
+    who = ["-n", doors.JDBC_USER, "-w", str(home / doors.JDBC_PASSWORD)]
+    words = [str(services.BIN / "beeline"), "-u", found.jdbc_url, *who, "--silent=true", "--outputformat=csv2", "--showHeader=false"]
     words += ["-e", "select count(*), sum(revenue_amount) from gold.channel_daily"]
     done = subprocess.run(words, env=services.base_env(found.mark), capture_output=True, text=True, timeout=300)
     rows, revenue = done.stdout.split()[-1].split(",")

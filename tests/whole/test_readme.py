@@ -69,6 +69,7 @@ def test_every_other_command_of_the_readme_does_what_it_says(shell):
     said = {}
     for command in found:
         ready = command.replace("--lake PATH", f"--lake {shlex.quote(str(home / 'lake'))}").replace(" ID ", f" {identifier} ")
+        ready = ready.replace(" FILE", f" {shlex.quote(str(home / 'key.json'))}")
         said[command] = run(ready.replace("repaired.json", shlex.quote(str(home / "repaired.json"))))
     assert any("quarantine replay" in c for c in found) and any("explain table" in c for c in found)
     rows = query(open_table(home / "lake", "silver.events__quarantine")).to_pylist()

@@ -1,6 +1,7 @@
 """What must be right before anything starts is said in one sentence with its fix."""
 
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,8 +36,10 @@ def test_a_client_of_another_release_is_found():
     assert "4.1.0" in bad.fix
 
 
-def test_too_little_disk_or_memory_is_refused():
-    assert disk_finding(1, 5).fix and not disk_finding(6, 5).fix
+def test_too_little_disk_or_memory_is_refused(home, monkeypatch):
+    for free, is_refused in ((1, True), (6, False)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: SimpleNamespace(free=free * 1e9))
+        assert bool(disk_finding(home, str(home / "lake")).fix) == is_refused
     assert memory_finding(2, 6).fix and not memory_finding(8, 6).fix
 
 

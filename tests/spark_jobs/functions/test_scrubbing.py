@@ -8,10 +8,12 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings, strategies as st
-from pyspark.sql import functions as F
 
 from conf.settings import rules
-from spark_jobs.functions.scrubbing import cleaned_values, declared_in, guard, scrubbed_json, scrubbed_text, scrubbed_url, scrubber
+from conf.tables import Field, Table, Write
+from spark_jobs.functions.identifiers import pads
+from spark_jobs.functions.scrubbing import cleaned_values, declared_in, guard, scrubber, with_scrubbed
+from tests.conf.test_personal import ADDRESSES, PHONES
 
 DECLARED = declared_in(rules("channels"))
 PATTERN = guard(DECLARED[0])
@@ -19,8 +21,8 @@ PATTERN = guard(DECLARED[0])
 
 def cleaned(kind, text):
     """As a row of silver comes out of it: what the guard lets through is scrubbed."""
-    found = cleaned_values(pa.array([text], pa.string()), PATTERN, DECLARED, kind)[0].as_py()
-    return text if found is None else found
+    found = cleaned_values(pa.array([text], pa.string()), [kind], PATTERN, DECLARED)
+    return found[0][1] if found else text
 
 
 def plain(text):
@@ -89,11 +91,65 @@ def test_json_stays_json_and_its_other_members_as_received(text, clean):
     assert cleaned("json", text) == (text if clean is None else clean)
 
 
-def test_columns_are_scrubbed_where_they_need_it_and_null_stays_null(spark):
-    rows = spark.createDataFrame([("https://s.example/?email=x",), ("/a/ann%40mail.example",), ("plain",), (None,)], "t STRING")
-    said = rules("channels")
-    found = rows.select(scrubbed_url(F.col("t"), said), scrubbed_text(F.col("t"), said), scrubbed_json(F.col("t"), said)).collect()
-    assert [tuple(r) for r in found] == [("https://s.example/",) * 3, ("/a/[email]",) * 3, ("plain",) * 3, (None,) * 3]
+KINDS = Table(
+    name="silver.test",
+    grain="",
+    keys=(),
+    columns=(
+        *(Field(name, "string", holds=kind) for name, kind in (("u", "url"), ("t", ""), ("j", "json"), ("i", "id"), ("k", "id"))),
+        Field("m", "map<string,boolean>"),
+        Field("n", "bigint"),
+    ),
+    write=Write("merge"),
+)
+
+
+@pytest.fixture(scope="module")
+def columns_of(spark):
+    """The rows of (u, t, j, i, k, m) as KINDS has them scrubbed, with what is counted of each."""
+    key = spark.createDataFrame([tuple(map(bytearray, pads(bytes(32))))], "_inner_pad BINARY, _outer_pad BINARY")
+
+    def run(*rows):
+        shape = "u STRING, t STRING, j STRING, i STRING, k STRING, m MAP<STRING, BOOLEAN>, n BIGINT, _reason STRING"
+        given = spark.createDataFrame([(*row, 1, None) for row in rows], shape)
+        return [(*tuple(r)[:6], r["_masked"]) for r in with_scrubbed(given, KINDS, key).collect()]
+
+    return run
+
+
+def test_columns_are_scrubbed_where_they_need_it_and_null_stays_null(columns_of):
+    texts = ["https://s.example/?email=x", "/a/ann%40mail.example", "plain", None]
+    found = columns_of(*((text, text, text, None, None, None) for text in texts))
+    assert [row[:3] for row in found] == [("https://s.example/",) * 3, ("/a/[email]",) * 3, ("plain",) * 3, (None,) * 3]
+    # what lost a declared parameter is as designed; what was masked is counted
+    assert [row[6] for row in found] == [None, ["u", "t", "j"], None, None]
+
+
+def test_an_id_that_names_a_person_is_the_same_hash_in_every_column_and_another_one_is_itself(columns_of):
+    address, number = "Ann.Smith@mail.example", "+44 7700 900123"
+    rows = [
+        (None, None, None, address, address, None),
+        (None, None, None, f"o-{address}", number, None),
+        (None, None, None, "O-1%", "+1x", None),
+    ]
+    first, second, third = columns_of(*rows)
+    assert first[3] == first[4] and first[3].startswith("hashed:") and len(first[3]) == 39
+    assert second[3] != first[3] and second[4].startswith("hashed:") and second[6] == ["i", "k"]
+    assert third[3:5] == ("O-1%", "+1x") and third[6] is None
+
+
+def test_whatever_gives_way_gets_past_the_looks_that_spare_the_others(columns_of):
+    texts = [*PHONES, *ADDRESSES]
+    clean = [*PHONES.values(), *["[email]"] * len(ADDRESSES)]
+    found = columns_of(*((text, text, json.dumps({"a": text, text: 1}, ensure_ascii=False), None, None, None) for text in texts))
+    assert [row[1] for row in found] == [cleaned("text", one) for one in clean]
+    assert [json.loads(row[2])["a"] for row in found] == [cleaned("text", one) for one in clean]
+    assert all(row[6] == ["u", "t", "j"] for row in found)
+
+
+def test_a_map_is_left_without_the_entries_that_a_person_s_address_names(columns_of):
+    found = columns_of((None, None, None, None, None, {"marketing": True, "ann@mail.example": False}), (None,) * 5 + ({"ads": False},))
+    assert [(row[5], row[6]) for row in found] == [({"marketing": True}, ["m"]), ({"ads": False}, None)]
 
 
 HOSTILE = [

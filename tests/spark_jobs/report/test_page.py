@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import shutil
 import subprocess
 import sys
 from decimal import Decimal
@@ -212,3 +213,39 @@ def test_a_report_is_rewritten_whole_and_leaves_no_other_file(page, tmp_path):
 def test_the_report_starts_without_spark():
     code = "import sys, spark_jobs.report.page; sys.exit('pyspark' in sys.modules or 'delta' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_browser_runs_the_page_s_own_script_and_no_other(page, write, tmp_path):
+    write("gold.channel_daily", [result("Email", "1200.00"), result("Email", "900.00", model="last_click")])
+    write("gold.orders_daily", [orders("shop", "2100.00")])
+    _, html = page()
+    foreign = (
+        "<script>document.title = 'foreign'</script><img src='data:,' onerror=\"document.title = 'foreign'\"><iframe src='data:,'></iframe>"
+    )
+    (tmp_path / "planted.html").write_text(html.replace("<main>", f"<main>{foreign}"), encoding="utf-8")
+    assert foreign in (tmp_path / "planted.html").read_text(encoding="utf-8")
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        complaints = {}
+        for name in ("report.html", "planted.html"):
+            tab = browser.new_page()
+            said = complaints[name] = []
+            tab.on("console", lambda message, said=said: said.append(message.text))
+            tab.on("pageerror", lambda error, said=said: said.append(str(error)))
+            tab.goto((tmp_path / name).as_uri())
+            shown = [button.get_attribute("data-choose") for button in tab.query_selector_all("[data-choose]")]
+            assert len(shown) == 2
+            for model in shown:
+                tab.click(f"[data-choose={model}]")
+                visible = tab.eval_on_selector_all(".model", "all => [...new Set(all.filter(m => !m.hidden).map(m => m.dataset.model))]")
+                assert visible == [model]
+            colours = tab.eval_on_selector_all(".dot", "all => all.map(d => getComputedStyle(d).backgroundColor)")
+            assert colours and "rgba(0, 0, 0, 0)" not in colours
+            assert tab.title().startswith("Throughline: ")
+        browser.close()
+    assert complaints["report.html"] == []
+    assert sum("Content Security Policy" in said for said in complaints["planted.html"]) >= 3

@@ -7,6 +7,8 @@ import datetime as dt
 import pytest
 
 from conf.tables import table
+from spark_jobs.functions.identifiers import pads as pads_of
+from spark_jobs.functions.scrubbing import with_scrubbed
 
 PROVENANCE = (
     "_reason STRING, _extracted_at TIMESTAMP, _slice_id STRING, _attempt INT, _slice_from STRING, _sha256 STRING, _unmapped ARRAY<STRING>"
@@ -24,6 +26,18 @@ def rows_of(spark):
         return spark.createDataFrame([tuple(row.get(c) for c in contract.column_names) for row in rows], schema)
 
     return build
+
+
+@pytest.fixture
+def pads(spark):
+    """The key of hashed ids."""
+    return spark.createDataFrame([tuple(map(bytearray, pads_of(bytes(32))))], "_inner_pad BINARY, _outer_pad BINARY")
+
+
+@pytest.fixture
+def scrubbed(mapped, pads):
+    """scrubbed("silver.orders", [{column: value}]): mapped records as the engine gives them to a job's transform."""
+    return lambda name, rows, extra="": with_scrubbed(mapped(name, rows, extra), table(name), pads)
 
 
 @pytest.fixture

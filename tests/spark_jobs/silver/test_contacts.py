@@ -31,7 +31,7 @@ def test_without_a_vendor_time_the_extraction_counts(mapped):
     assert versions(mapped, {"valid_from": None}) == [(at(20), None)]
 
 
-def test_what_else_the_vendor_says_names_nobody(mapped):
+def test_what_else_the_vendor_says_names_nobody(scrubbed):
     said = dict(contact_id="x1", valid_from=at(1), attributes='{"plan":"pro","phones":["07700"],"note":"is ann@mail.example","score":1.10}')
-    found = version_contacts(mapped("silver.contacts", [said])).first()
+    found = version_contacts(scrubbed("silver.contacts", [said])).first()
     assert found["attributes"] == '{"plan":"pro","phones":null,"note":"is [email]","score":1.10}'

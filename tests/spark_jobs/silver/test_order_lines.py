@@ -16,11 +16,11 @@ def line(**changes):
 
 
 @pytest.fixture
-def conformed(mapped, rows_of):
+def conformed(scrubbed, rows_of):
     """The given lines in order, after what is stored of their orders and changes with them."""
 
     def conformed(*lines, stored=()):
-        given = with_line_amount(mapped("silver.order_lines", [line(source="shop") | one for one in lines]))
+        given = with_line_amount(scrubbed("silver.order_lines", [line(source="shop") | one for one in lines]))
         return conform_order_lines(given, rows_of("silver.order_lines", list(stored))).orderBy("_source_row", "line_number").collect()
 
     return conformed

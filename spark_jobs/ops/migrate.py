@@ -1,0 +1,156 @@
+"""`migrate`: a stored table as its contract says now, where no value is lost by it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import Column, functions as F
+
+from conf.tables import Field, Table, table, table_names
+from spark_jobs.errors import ContractChangedError, SelectionError
+from spark_jobs.io.lake import Lake, type_name
+from spark_jobs.io.small import open_table
+from spark_jobs.ops.claims import Claims, claims_on
+
+# how Delta's schema writes what Spark SQL calls otherwise
+SQL_NAMES = {"long": "bigint", "integer": "int", "short": "smallint", "byte": "tinyint"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One column that a stored table has otherwise than its contract; stored or declared: its type, empty where it has none there."""
+
+    table: str
+    column: str
+    stored: str
+    declared: str
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether a run mends it by itself: a column that is new is added when the table is written next."""
+        return not self.stored
+
+    def __str__(self) -> str:
+        if not self.stored:
+            return f"{self.column} ({self.declared}) is new"
+        if not self.declared:
+            return f"{self.column} ({self.stored}) is stored and no longer declared"
+        return f"{self.column} is stored as {self.stored} and declared as {self.declared}"
+
+
+def sql_type(kind: Any) -> str:
+    """A type of Delta's schema as Spark SQL writes it."""
+    if isinstance(kind, str):
+        return SQL_NAMES.get(kind, kind)
+    if kind["type"] == "array":
+        return f"array<{sql_type(kind['elementType'])}>"
+    if kind["type"] == "map":
+        return f"map<{sql_type(kind['keyType'])},{sql_type(kind['valueType'])}>"
+    return f"struct<{','.join(f['name'] + ':' + sql_type(f['type']) for f in kind['fields'])}>"
+
+
+def differences(root: str, contract: Table) -> list[Difference]:
+    """How a stored table's columns differ from its contract's; without Spark. A table that is not there differs in nothing."""
+    found = open_table(root, contract.name)
+    if found is None:
+        return []
+    stored = {f["name"]: sql_type(f["type"]) for f in json.loads(found.schema().to_json())["fields"]}
+    declared = {c.name: type_name(c.type) for c in contract.columns}
+    both = dict.fromkeys([*stored, *declared])
+    return [
+        Difference(contract.name, name, stored.get(name, ""), declared.get(name, ""))
+        for name in both
+        if type_name(stored.get(name, "")) != declared.get(name, "")
+    ]
+
+
+def refuse_changed(root: str, names: Iterable[str]) -> None:
+    """Raises ContractChangedError naming every column that vanished from a table's contract or changed its type there."""
+    found = [d for name in names for d in differences(root, table(name)) if not d.is_harmless]
+    if found:
+        said = "; ".join(f"{d.table}: {d}" for d in found)
+        one = f" {found[0].table}" if len({d.table for d in found}) == 1 else ""
+        raise ContractChangedError(
+            f"{said}. Nothing was built: take the change in conf/tables back, or do `python -m spark_jobs migrate{one}` once"
+        )
+
+
+def migrate(lake: Lake, name: str, holder: str, dry_run: bool) -> list[Difference]:
+    """Write tables again by their contracts, each in one commit; returns what differed. name: one table, else all.
+
+    Raises ContractChangedError, before anything of its table is written, where stored values do not fit a new type exactly.
+    """
+    if name and name not in table_names():
+        raise SelectionError(f"no table {name!r}: conf/tables has {list(table_names())}")
+    done: list[Difference] = []
+    for one in [name] if name else [n for n in table_names() if not n.startswith("ops.")]:
+        found = differences(lake.root, table(one))
+        for difference in found:
+            print(f"{one}: {difference}", flush=True)
+        if any(not d.is_harmless for d in found):
+            _refuse_lossy(lake, table(one), found)
+            if not dry_run:
+                _rewrite(lake, table(one), holder)
+                print(f"{one}: written again by its contract", flush=True)
+        done += found
+    return done
+
+
+def empty_value(kind: str) -> str | None:
+    """Some value of a Spark SQL type that is not null, in SQL; None where a type has none that is simple."""
+    kind = type_name(kind)
+    values = {"string": "''", "date": "date'1970-01-01'", "timestamp": "timestamp'1970-01-01 00:00:00'", "boolean": "false"}
+    return values.get(kind) or (f"cast(0 as {kind})" if kind.startswith(("decimal", "int", "bigint", "double")) else None)
+
+
+def _declared(stored: Mapping[str, str], column: Field) -> Column:
+    """A stored column as its contract types it. Spark writes NOT NULL only where an expression cannot be null; no value is replaced by that."""
+    typed = (
+        F.col(column.name) if stored.get(column.name) == type_name(column.type) else F.expr(f"try_cast(`{column.name}` as {column.type})")
+    )
+    typed = typed if column.name in stored else F.lit(None).cast(column.type)
+    empty = None if column.nullable else empty_value(column.type)
+    return (F.coalesce(typed, F.expr(empty)) if empty else typed).alias(column.name)
+
+
+def _refuse_lossy(lake: Lake, contract: Table, found: list[Difference]) -> None:
+    rows = lake.spark.read.format("delta").load(lake.path(contract.name))
+    retyped = [d for d in found if d.stored and d.declared]
+    required = [c.name for c in contract.columns if not c.nullable]
+    lost = [
+        F.expr(f"`{d.column}` is not null and not (try_cast(try_cast(`{d.column}` as {d.declared}) as {d.stored}) <=> `{d.column}`)")
+        for d in retyped
+    ]
+    null = [F.col(name).isNull() if name in rows.columns else F.lit(True) for name in required]
+    said = [f"rows of {d.column} do not fit {d.declared} exactly" for d in retyped]
+    said += [f"rows have no {name}, which is declared as never null" for name in required]
+    counted = rows.agg(F.count(F.lit(1)), *(F.count_if(one) for one in [*lost, *null])).first() or ()
+    wrong = [f"{count} {what}" for count, what in zip(counted[1:], said) if count]
+    if wrong:
+        raise ContractChangedError(
+            f"{contract.name}: {'; '.join(wrong)}. Nothing was written: declare what holds them, or build the table again from what it is made of: "
+            f"`python -m spark_jobs rebuild {contract.name}`"
+        )
+
+
+def _rewrite(lake: Lake, contract: Table, holder: str) -> None:
+    """In one commit; the table keeps its layout, its properties and its history."""
+    claims, run_id = Claims(lake, holder), uuid.uuid4().hex
+    fence = claims.acquire(claims_on(lake, contract.name))[contract.name]
+    try:
+        before = lake.version(contract.name)
+        rows = lake.spark.read.format("delta").load(lake.path(contract.name))
+        stored = dict(rows.dtypes)
+        writer = rows.select(*(_declared(stored, c) for c in contract.columns)).write.format("delta").mode("overwrite")
+        writer = writer.option("overwriteSchema", "true").option("userMetadata", json.dumps({"run_id": run_id}))
+        writer = writer.option("txnAppId", f"{contract.name}/migrated").option("txnVersion", fence.txn_version)
+        if contract.write.partition_by:
+            writer = writer.partitionBy(*contract.write.partition_by)
+        writer.save(lake.path(contract.name))
+        lake.assert_ours(contract.name, before, run_id, fence)
+    finally:
+        claims.release()

@@ -1,0 +1,5 @@
+"""The whole small lake, which these tests copy and break."""
+
+from tests.whole.conftest import built
+
+__all__ = ["built"]
