@@ -69,9 +69,8 @@ PHONES = {
 NUMBER = re.compile("|".join(PHONES.values()), re.IGNORECASE)
 IS_DATED = re.compile(rf"0[1-9]\D{DIGIT}{{2}}\D(?:19|20){DIGIT}{{2}}")
 IS_DECIMAL = re.compile(rf"{DIGIT}+\.{DIGIT}+")
-# without one of these an id names nobody; Java reads the class as well
-ID_SIGNS = r"[@%&+ ():\\\u00a0\u202f\uff0b\uff20\ufe6b]"
-HAS_ID_SIGNS = re.compile(ID_SIGNS)
+# without one of these an id names nobody
+HAS_ID_SIGNS = re.compile(r"[@%&+ ():\\\u00a0\u202f\uff0b\uff20\ufe6b]")
 # what every text fits in which NUMBER may find something, in the dialect of RE2, which knows no look-around
 SIGN, BEFORE = r"[^0-9A-Za-z:,;=&\"]", "(?:^|[^0-9.])"
 NUMBER_GUARD = (

@@ -19,7 +19,7 @@ import typer
 
 from conf.doors import OTHERS, close_home
 from conf.printing import shown
-from conf.settings import SettingsError, checked, faults, hold, home, platform
+from conf.settings import SettingsError, checked, faults, hold, home, platform, refuse_full_disk
 from spark_jobs.embedded.cli import app as embedded
 from spark_jobs.embedded.forms import app as forms
 from spark_jobs.errors import ThroughlineError, of_lost_server, of_trouble, safe_message
@@ -124,6 +124,7 @@ def run(
     else:
         for said in faults().values():
             print(shown(f"a source is left out, its tables stay as they are: {said}"), flush=True)
+    refuse_full_disk(lake or platform().lake)
     runner = Runner(open_lake(lake), holder(), say, force)
     outcomes = runner.run(names, days, source or None, changed)
     if not outcomes:
@@ -142,6 +143,7 @@ def load(
     """Landing files of a source into its bronze tables, each file once."""
     from spark_jobs.bronze.load import load_source
 
+    refuse_full_disk(lake or platform().lake)
     finish(load_source(open_lake(lake), source, holder()))
 
 

@@ -337,7 +337,9 @@ def record_killed_loads(lake: Lake, recorder: Recorder, name: str, source: str) 
         records = sum(records_at(lake, name, c["version"]) - records_at(lake, name, c["version"] - 1) for c in commits)
         at, version = (max(c[key] for c in commits) for key in ("timestamp", "version"))
         ended = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
-        recorder.add_load(run_id, name, source, records, records, ended, version, ended)
+        # a replayed record, or an attempt without any, is no load to account for
+        if records:
+            recorder.add_load(run_id, name, source, records, records, ended, version, ended)
 
 
 def records_at(lake: Lake, name: str, version: int) -> int:

@@ -75,7 +75,7 @@ class Recorder:
         since = newest[0] if newest and is_there(self.lake.root, name, newest) else -1
         known, loads = {run["run_id"] for run in runs}, dict[str, list[dict[str, Any]]]()
         for commit in found.history(found.version() - since) if found.version() > since else ():
-            run_id = json.loads(commit.get("userMetadata") or "{}").get("run_id")
+            run_id = run_of(commit)
             if run_id and run_id not in known and commit["version"] > since:
                 loads.setdefault(run_id, []).append(commit)
         return loads
@@ -176,6 +176,16 @@ class Recorder:
         today = started.date()
         common = {"run_id": run_id, "table_name": name, "source": source, "from_date": today, "to_date": today}
         times = {"started_at": started, "finished_at": finished or dt.datetime.now(dt.UTC)}
+        fates = {
+            "rows_in": promised,
+            "rows_used": appended,
+            "unchanged": 0,
+            "duplicates": 0,
+            "late": 0,
+            "quarantined": 0,
+            "rows_out": appended,
+        }
+        self.ledger.append({**common, **times, **fates, "input_name": "landing", "is_closed": promised == appended})
         self.runs.append(
             {
                 **common,
@@ -189,16 +199,6 @@ class Recorder:
                 "rows_out": appended,
             }
         )
-        fates = {
-            "rows_in": promised,
-            "rows_used": appended,
-            "unchanged": 0,
-            "duplicates": 0,
-            "late": 0,
-            "quarantined": 0,
-            "rows_out": appended,
-        }
-        self.ledger.append({**common, **times, **fates, "input_name": "landing", "is_closed": promised == appended})
 
     def _vault(self, outcome: Outcome) -> dict[str, int]:
         """Where a run's raw identifiers are kept."""
@@ -212,12 +212,26 @@ class Recorder:
         """Append what was collected; the runs last, because a run counts from the moment it stands there."""
         record_changes(self.lake.root, self.changes)
         self.changes.clear()
-        for name, rows in (("ops.quality_results", self.checks), ("ops.ledger", self.ledger), ("ops.runs", self.runs)):
-            if not rows:
-                continue
-            contract = table(name)
-            append_rows(opened(self.lake.root, contract), contract, [tuple(row.get(c) for c in contract.column_names) for row in rows])
-            rows.clear()
+        # what another thread adds meanwhile is left to the next flush, a run before its ledger
+        runs, ledger, checks = (rows[:] for rows in (self.runs, self.ledger, self.checks))
+        for name, rows, taken in (
+            ("ops.quality_results", self.checks, checks),
+            ("ops.ledger", self.ledger, ledger),
+            ("ops.runs", self.runs, runs),
+        ):
+            del rows[: len(taken)]
+            if taken:
+                contract = table(name)
+                append_rows(opened(self.lake.root, contract), contract, [tuple(row.get(c) for c in contract.column_names) for row in taken])
+
+
+def run_of(commit: Mapping[str, Any]) -> str | None:
+    """The run that made a commit, by what the commit says of itself; None where another tool made it."""
+    try:
+        said = json.loads(commit.get("userMetadata") or "{}")
+    except ValueError:
+        return None
+    return said.get("run_id") if isinstance(said, dict) else None
 
 
 def _of(runs: list[dict[str, Any]], name: str, source: str | None, any_source: bool = False) -> list[dict[str, Any]]:

@@ -7,11 +7,12 @@ from spark_jobs.embedded.maintain import maintain_small
 from spark_jobs.io.small import append_rows, opened, read_arrow
 
 
-def test_claims_past_their_retention_go_and_the_rest_is_one_file(tmp_path):
+def test_claims_past_their_retention_go_but_each_claims_newest_and_the_rest_is_one_file(tmp_path):
     contract = table("ops.claims")
-    for day in (1, 2, 3):
-        at = dt.datetime(2026, day, 1, tzinfo=dt.UTC)
-        append_rows(opened(str(tmp_path), contract), contract, [(f"claim {day}", 1, "holder", at, at)])
-    maintain_small(str(tmp_path), "ops.claims", dt.date(2026, 3, 31) + dt.timedelta(days=30))
-    assert sorted(read_arrow(str(tmp_path), "ops.claims")["claim"].to_pylist()) == ["claim 2", "claim 3"]
+    for claim, generation, day in (("a", 1, 1), ("a", 2, 2), ("b", 1, 1), ("b", 2, 60), ("b", 3, 61)):
+        at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(days=day)
+        append_rows(opened(str(tmp_path), contract), contract, [(claim, generation, "holder", at, at)])
+    maintain_small(str(tmp_path), "ops.claims", dt.date(2026, 3, 1) + dt.timedelta(days=90))
+    kept = read_arrow(str(tmp_path), "ops.claims")
+    assert sorted(zip(kept["claim"].to_pylist(), kept["generation"].to_pylist())) == [("a", 2), ("b", 2), ("b", 3)]
     assert len(opened(str(tmp_path), contract).file_uris()) == 1

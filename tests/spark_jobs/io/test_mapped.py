@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given as given_any, settings, strategies as st
+from hypothesis import assume, given as given_any, settings, strategies as st
 from pyspark.sql.classic.dataframe import DataFrame
 
 from conf.settings import mapping, source_names
@@ -183,6 +183,8 @@ def test_a_payload_with_the_sign_that_marks_numbers_is_read_without_it(spark):
 )
 def test_any_object_that_stays_text_says_what_was_received(spark, value):
     payload = json.dumps({"id": "a", "properties": value})
+    # a payload with the sign that marks numbers is read without it (above)
+    assume("\\ue000" not in payload)
     (row,) = parsed(spark.createDataFrame([(payload,)], "payload STRING"), {"format": "json", "schema": "properties STRING"}).collect()
     assert row["_reason"] is None
     # floats as text: 1e16 and 10000000000000000.0 are two ways to write what was sent in one

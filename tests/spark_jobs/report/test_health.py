@@ -1,7 +1,9 @@
 """Table health: freshness, what became of rows, checks and quarantine, all from tables written by hand."""
 
 import datetime as dt
+import json
 
+from spark_jobs.io.commits import seen_at
 from spark_jobs.report.health import count_rows, open_quarantine, table_health
 
 NOW = dt.datetime(2026, 5, 3, 12, tzinfo=dt.UTC)
@@ -135,3 +137,14 @@ def test_deleted_rows_are_not_counted_though_their_file_still_has_them(spark, tm
     assert count_rows(tmp_path, "identity.edges") == 1000
     spark.sql(f"DELETE FROM {path} WHERE id < 100")
     assert count_rows(tmp_path, "identity.edges") == 900
+
+
+def test_a_table_that_lost_what_its_newest_run_left_says_so(lake, write):
+    write("gold.people", [dict(person_id="p1", is_known=True, identifiers=1, merged_people=0, sessions=0, orders=0, currency="GBP")])
+    seen = seen_at(lake, {"gold.people": 0})
+    write("ops.runs", [run("r1", 1, table_name="gold.people", source=None, commits=json.dumps(seen))])
+    assert health_of(lake, "gold.people").status == "ok"
+    write("ops.runs", [run("r2", 0, table_name="gold.people", source=None, commits=json.dumps({"gold.people": [1, "of a later commit"]}))])
+    health = health_of(lake, "gold.people")
+    assert health.status == "lost" and "commits that runs left in it are gone (its log ends at 0)" in health.error
+    assert "`python -m spark_jobs rebuild gold.people`" in health.error
