@@ -268,7 +268,9 @@ def _pull_found(
     first_day, last_day = days
     before = landed(landing.root, stream.source.source, stream.name)
     known = [date.fromisoformat(one.manifest["slice_from"]) for one in before if one.manifest.get("slice_from")]
-    earliest = max(min(known, default=first_day), first_day - timedelta(days=settings.platform().accept_late_days))
+    earliest = max(
+        min(known, default=first_day), first_day - min(timedelta(days=settings.platform().accept_late_days), first_day - date.min)
+    )
     paths = {one.origin.get("path") for one in before}
     unlanded = [drop for drop in found if os.path.realpath(drop.path) not in paths]
     late = [drop for drop in unlanded if drop.day is not None and earliest <= drop.day < first_day]

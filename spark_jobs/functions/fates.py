@@ -17,7 +17,11 @@ LIMITED = ("currency", "reporting currency", "count")
 
 def first_failing(contract: Table) -> Column:
     """The id of the first quarantine check that a row fails, else NULL: a hole, a value beyond any real one, a declared check."""
-    beyond = [F.when(F.abs(c.name) >= LIMIT, f"out_of_range:{c.name}") for c in contract.columns if c.unit in LIMITED]
+    beyond = [
+        F.when((F.col(c.name) >= LIMIT) | (F.col(c.name) <= -LIMIT), f"out_of_range:{c.name}")
+        for c in contract.columns
+        if c.unit in LIMITED
+    ]
     holes = [F.when(F.col(c.name).isNull(), f"null:{c.name}") for c in contract.columns if not c.nullable]
     return F.coalesce(*beyond, *holes, *failing_checks(contract))
 

@@ -58,11 +58,17 @@ def normalised(value: str, rule: Mapping[str, Any]) -> str:
     return f"case when {' or '.join(tests)} then null else {text} end"
 
 
+# characters of an identifier that its library is asked about: an address has at most 320 (RFC 5321), and a display name beside it
+LONGEST = 1000
+
+
 @lru_cache(maxsize=100_000)
 def email_address(text: str, _: str | None = None) -> str | None:
     """The address in one form, all lower case, its domain in Unicode; None where it is none. Source: RFC 5321 and 6531 as email-validator reads them."""
     import email_validator
 
+    if len(text) > LONGEST:
+        return None
     # names like .test and .local reach nobody from outside, but in a company's own files they name people; placeholders are blocked by rule
     email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
     try:
@@ -79,6 +85,8 @@ def phone_number(text: str, country: str | None = None) -> str | None:
     """The number in E.164, without its extension; None where it is no valid number, or a national one and no country (ISO 3166-1) is known."""
     import phonenumbers
 
+    if len(text) > LONGEST:
+        return None
     region = country.strip().upper() if country and len(country.strip()) == 2 else None
     # 00 is how most of the world dials abroad; a country where it is not knows what 00 is there
     for form in (text, "+" + text.removeprefix("00") if text.startswith("00") else ""):

@@ -10,6 +10,8 @@ BLANKS = (
     "\u200b\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 )
 
+LONGEST_NUMBER = 100
+
 
 def stripped(text: Column) -> Column:
     """The text without blanks of any kind at its ends."""
@@ -21,11 +23,17 @@ def stripped_sql(expression: str) -> str:
     return f"trim(both '{BLANKS}' from cast({expression} as string))"
 
 
+def number_sql(expression: str) -> str:
+    """SQL of the expression, null where its text is no number of a size that a decimal has: a cast of others takes hours, or ends the query."""
+    text = f"try_cast(({expression}) as string)"
+    return f"case when length({text}) <= {LONGEST_NUMBER} and not {text} rlike '[eE][+-]?0*[1-9][0-9]{{2}}' then ({expression}) end"
+
+
 def whole_number_sql(text: str) -> str:
     """SQL of an identifier's text, in plain digits where a whole number became a float: 1200.0 (pandas), 1.2345678E7 (Java)."""
     exact = f"try_cast({text} as decimal(38,6))"
     return (
         f"case when {text} rlike '^[0-9]+[.]0+$' then substring_index({text}, '.', 1) "
-        f"when {text} rlike '^[0-9][.][0-9]+[eE][+]?[0-9]{{1,2}}$' and {exact} = floor({exact}) then cast(cast({exact} as decimal(32,0)) as string) "
+        f"when {text} rlike '^[0-9][.][0-9]{{1,40}}[eE][+]?[0-9]{{1,2}}$' and {exact} = floor({exact}) then cast(cast({exact} as decimal(32,0)) as string) "
         f"else {text} end"
     )

@@ -17,7 +17,7 @@ from conf.settings import mapping, rules, source as declared_source
 from conf.tables import table
 from spark_jobs.functions.attempts import can_fail, is_carried, tried, value_of
 from spark_jobs.functions.identifiers import identifier_key, normalised, read_by_library, scoped
-from spark_jobs.functions.text import stripped_sql, whole_number_sql
+from spark_jobs.functions.text import number_sql, stripped_sql, whole_number_sql
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.vault import key_pads
 
@@ -34,6 +34,7 @@ NO_OBJECT = (
 # Its zone is an offset or a place: an abbreviation names several (Java takes BST for Bangladesh, and PST in July for daylight time).
 ZONE = r"([zZ]|((UTC|GMT|UT)?[+-][0-9:]+)|UTC|GMT|UT|\\[?[A-Za-z_]+(/[A-Za-z0-9_+-]+)+\\]?)"
 INSTANT = rf"^\\s*[1-9][0-9]{{3}}-[0-9]{{1,2}}-[0-9]{{1,2}}([T ]\\s*([0-9:.]+\\s*{ZONE}?)?)?\\s*$"
+NO_YEAR = "9999-12-31 23:59:59.999999Z"
 STRICT = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 # A CSV row lands as an object, and a line that is no row of its header's fields as it is: it has too many or few, or a quote out of place.
 MALFORMED = {
@@ -209,10 +210,14 @@ def candidates(lake: Lake, source: str, name: str, first: dt.date | None, last: 
 
 
 def stated(expression: str, kind: str) -> str:
-    """SQL of the value that is cast to the type: as it is, and null where a date or an instant does not name its day and its zone."""
+    """SQL of the value that is cast to the type: as it is, and null where a number is beyond any, or where a date or an instant does not name its
+    day and its zone, or is no day of a year with four digits once its zone is counted in."""
+    if kind.lower().startswith("decimal"):
+        return number_sql(expression)
     if kind.lower() not in DATED:
         return f"({expression})"
-    return f"case when try_cast(({expression}) as string) rlike '{INSTANT}' then ({expression}) end"
+    is_stated = f"try_cast(({expression}) as string) rlike '{INSTANT}' and try_cast(({expression}) as timestamp) < timestamp'{NO_YEAR}'"
+    return f"case when {is_stated} then ({expression}) end"
 
 
 def given(expression: str, kind: str, record_format: str) -> str:

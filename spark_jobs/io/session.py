@@ -84,5 +84,6 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
     for key, value in chosen.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
+    # its errors come back as exceptions; the logged ones quote the values of rows
+    spark.sparkContext.setLogLevel("ERROR" if os.environ.get("THROUGHLINE_DEBUG") else "FATAL")
     return spark

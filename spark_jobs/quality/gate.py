@@ -139,7 +139,9 @@ def judge(batch: DataFrame, contract: Table, is_mapped: bool, accept_late_days: 
             # as in SQL: a sum of nothing but nulls is null, not zero
             said = {c: row[c] for c in row.__fields__ if c in contract.conservation or c == "rows"}
             kept |= {c: value if kept.get(c) is None else kept[c] + (value or 0) for c, value in said.items()}
-    left = copies - counts["duplicate"] - reasons_found.get(CONTRADICTION, 0) - counts.pop(OUTRANKED)
+    # versions that contradict each other were set aside before copies were looked for
+    torn = 0 if "valid_to" in contract.column_names else reasons_found.get(CONTRADICTION, 0)
+    left = copies - counts["duplicate"] - torn - counts.pop(OUTRANKED)
     measures |= {m.check_id: left for m in suite if m.count is None}
     return Judged(rows.where(F.col("_fate") != OUTRANKED) if contract.write.dedupe else rows, counts, reasons_found, measures, kept)
 

@@ -92,6 +92,7 @@ def conform_refunds(mapped: DataFrame, order_lines: DataFrame, existing: DataFra
     )
     columns = ["refund_id", *GROUP, "refunded_at", "quantity", "refund_invoice"]
     can_match = F.col("order_id").isNull() & F.col(CUSTOMER).isNotNull() & F.col("product_id").isNotNull()
+    can_match = can_match & F.col("refunded_at").isNotNull() & F.col("quantity").isNotNull()
     new = refunds.where(can_match & F.col("_reason").isNull()).select(*columns).dropDuplicates(["refund_id"])
     known = existing.where("order_match in ('matched', 'order_not_found')").join(new, on="refund_id", how="left_anti")
     known = known.withColumn(CUSTOMER, F.try_element_at("identifiers", F.lit(1))["identifier_key"]).select(*columns)

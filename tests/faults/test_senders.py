@@ -18,7 +18,7 @@ from tests.whole.worlds import home_at
 NOON = f"{DAY}T12:00:00.000Z"
 VISITORS = ("v1", "v2", "v3", "v4", "v5")
 # more digits than any currency's money has, still within its column's type
-BEYOND = ("1000000000000", "99999999999999.99", "1e12", "12345678901234567890123")
+BEYOND = ("1000000000000", "99999999999999.99", "1e12", "12345678901234567890123", "1e2147483647")
 SHOP_HEADER = (
     "order_id,line_number,ordered_at,updated_at,user_id,email,phone,product_id,description,quantity,unit_price,line_total,currency,"
     "country,coupon_code,tax,shipping"
@@ -102,6 +102,17 @@ SHOP = [
     # more is given back than was ever paid for it
     line("odd", 1, "1", "5.00", "5.00", shipping="-4.99"),
 ]
+SPEND_HEADER = (
+    "account_id,account_time_zone,network,campaign_id,campaign_name,ad_group_id,ad_id,spend_date,impressions,clicks,spend,currency,conversions,"
+    "conversion_value"
+)
+SPEND = [
+    f"b,Europe/London,search,c1,one,g,a,{DAY},100,10,5,GBP,1,1",
+    f"b,Europe/London,search,c2,two,g,a,{DAY},100,-1,5,GBP,1,1",
+    f"b,Europe/London,search,c3,three,g,a,{DAY},100,-9223372036854775808,5,GBP,1,1",
+    f"b,,search,c4,four,g,a,{DAY},100,1,5,GBP,1,1",
+    f"b, ,search,c5,five,g,a,{DAY},100,1,5,GBP,1,1",
+]
 REFUNDS = "refund_id,order_id,refunded_at,product_id,quantity,amount,currency,reason"
 
 
@@ -117,6 +128,10 @@ def world(spark, tmp_path_factory):
         f"{NEXT_DAY}.csv",
         f"{REFUNDS}\nr1,odd,{NEXT_DAY}T12:00:00.000Z,p1,1,999999999999.00,GBP,\nr2,good,{NEXT_DAY}T12:00:00.000Z,p1,1,5.00,GBP,\n".encode(),
     )
+    said = {"crm_id": "k1", "purpose": "marketing", "updated_at": NOON}
+    consents = [{**said, "granted": "true"}, {**said, "granted": "false"}, {**said, "crm_id": "k2", "granted": "true"}]
+    found.drop("sandbox_marketing", "consents", f"{DAY}.jsonl", b"\n".join(json.dumps(one).encode() for one in consents) + b"\n")
+    found.drop("sandbox_marketing", "ad_spend", f"{DAY}/delivered-{NEXT_DAY}.csv", "\n".join([SPEND_HEADER, *SPEND]).encode() + b"\n")
     rows = [
         {"id": "t1", "at": NOON, "quantity": "3", "country": "x-GB", "who": "7", "part": "1"},
         {"id": "t2", "at": NOON, "quantity": "1", "country": "x-GB", "who": "7", "part": "1"},
@@ -129,9 +144,23 @@ def world(spark, tmp_path_factory):
     ]
     found.drop("faults_tried", "orders", f"{DAY}.jsonl", b"\n".join(json.dumps(row).encode() for row in rows) + b"\n")
     with conf_with(folder / "conf", taxed_shop(), TRIED):
-        found.take_in(("sandbox_site", "reports_shop", "faults_tried"), DAY, NEXT_DAY)
+        found.take_in(("sandbox_site", "sandbox_marketing", "reports_shop", "faults_tried"), DAY, NEXT_DAY)
         found.run(DAY, NEXT_DAY, EVERYTHING)
         yield found
+
+
+def test_counts_below_nothing_and_zones_that_are_none_cost_no_touch(world):
+    assert {row["campaign_id"] for row in world.rows("silver.ad_spend")} == {"c1"}
+    assert reasons(world, "silver.ad_spend") == {
+        "counts_are_not_negative": 1,
+        "out_of_range:clicks": 1,
+        "time_zone_is_known": 2,
+    }
+
+
+def test_two_answers_of_one_instant_cost_nobody_else_theirs(world):
+    assert [row["source"] for row in world.rows("silver.consents")] == ["sandbox_marketing"]
+    assert reasons(world, "silver.consents")["contradicts_its_delivery"] >= 1
 
 
 def reasons(world: World, table: str) -> Counter:
