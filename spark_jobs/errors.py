@@ -92,7 +92,11 @@ JAVA_CLASS = re.compile(r"(?:^|\n|: |by: )((?:java|javax|org|io|com)(?:\.[a-z0-9
 def of_trouble(error: BaseException, table: str = "", folder: str = "") -> ThroughlineError | None:
     """The sentence for what a machine or a disk does to any work: full, read-only, another's, cut or missing files, too little memory; None for
     any other error. table and its folder: what the error's text may not name itself."""
-    text = "\n".join(f"{type(one).__name__}: {_unquoted(one)}" for one in _chain(error))
+    chain = _chain(error)
+    text = "\n".join(f"{type(one).__name__}: {one}" for one in chain)
+    if any(hasattr(one, "getCondition") for one in chain):
+        # what Spark and Java quote are the values of rows
+        text = re.sub(r"'[^'\n]*'|\"[^\"\n]*\"", "''", text)
     for words, kind, meaning, advice in TROUBLES:
         if any(word in text for word in words):
             place = next((path for path in PATH.findall(text) if folder in path), folder)
@@ -102,11 +106,6 @@ def of_trouble(error: BaseException, table: str = "", folder: str = "") -> Throu
             said = ": ".join(filter(None, (named or "the lake", meaning, place)))
             return kind(f"{said}. {advice.format(table=broken.removesuffix('__quarantine'))}.")
     return None
-
-
-def _unquoted(error: BaseException) -> str:
-    """An error's text; of Spark's what it quotes is left out: the values of rows."""
-    return re.sub(r"'[^'\n]*'", "''", str(error)) if hasattr(error, "getCondition") else str(error)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

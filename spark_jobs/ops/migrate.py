@@ -100,21 +100,12 @@ def migrate(lake: Lake, name: str, holder: str, dry_run: bool) -> list[Differenc
     return done
 
 
-def empty_value(kind: str) -> str | None:
-    """Some value of a Spark SQL type that is not null, in SQL; None where a type has none that is simple."""
-    kind = type_name(kind)
-    values = {"string": "''", "date": "date'1970-01-01'", "timestamp": "timestamp'1970-01-01 00:00:00'", "boolean": "false"}
-    return values.get(kind) or (f"cast(0 as {kind})" if kind.startswith(("decimal", "int", "bigint", "double")) else None)
-
-
 def _declared(stored: Mapping[str, str], column: Field) -> Column:
-    """A stored column as its contract types it. Spark writes NOT NULL only where an expression cannot be null; no value is replaced by that."""
-    typed = (
-        F.col(column.name) if stored.get(column.name) == type_name(column.type) else F.expr(f"try_cast(`{column.name}` as {column.type})")
-    )
-    typed = typed if column.name in stored else F.lit(None).cast(column.type)
-    empty = None if column.nullable else empty_value(column.type)
-    return (F.coalesce(typed, F.expr(empty)) if empty else typed).alias(column.name)
+    """A stored column as its contract types it."""
+    if column.name not in stored:
+        return F.lit(None).cast(column.type).alias(column.name)
+    typed = F.col(column.name) if stored[column.name] == type_name(column.type) else F.expr(f"try_cast(`{column.name}` as {column.type})")
+    return typed.alias(column.name)
 
 
 def _refuse_lossy(lake: Lake, contract: Table, found: list[Difference]) -> None:
@@ -138,7 +129,8 @@ def _refuse_lossy(lake: Lake, contract: Table, found: list[Difference]) -> None:
 
 
 def _rewrite(lake: Lake, contract: Table, holder: str) -> None:
-    """In one commit; the table keeps its layout, its properties and its history."""
+    """In one commit; the table keeps its layout, its properties and its history. That a column is never null is asked by the gate from then on:
+    a commit that writes another schema leaves Delta's own rule behind."""
     claims, run_id = Claims(lake, holder), uuid.uuid4().hex
     fence = claims.acquire(claims_on(lake, contract.name))[contract.name]
     try:
