@@ -38,6 +38,8 @@ def running(built, tmp_path_factory):
         api = AirflowApi(found.airflow_url)
         for dag in DAGS:
             api.wait_for_dag(dag)
+            # the form unpauses too, but its page does not ask twice when SQLite is busy
+            api.unpause(dag)
         yield found, api, home
 
 
