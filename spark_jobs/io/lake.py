@@ -76,6 +76,22 @@ def skipped_by(contract: Table) -> list[str]:
     return [name for name in dict.fromkeys(named) if name not in write.partition_by]
 
 
+def layout_sql(contract: Table) -> str:
+    """What follows the columns in a CREATE TABLE: how the table lies on disk, and its properties."""
+    write = contract.write
+    layout = f"PARTITIONED BY ({', '.join(write.partition_by)})" if write.partition_by else ""
+    if write.cluster_by and not write.partition_by:
+        layout = f"CLUSTER BY ({', '.join(write.cluster_by)})"
+    properties = {
+        "delta.enableDeletionVectors": str(contract.layer in DELETION_VECTORS).lower(),
+        "delta.enableChangeDataFeed": str(contract.layer not in ("gold", "ops")).lower(),
+    }
+    if skipped_by(contract):
+        properties["delta.dataSkippingStatsColumns"] = ",".join(skipped_by(contract))
+    listed = ", ".join(f"'{k}' = '{v}'" for k, v in properties.items())
+    return f"USING delta {layout} TBLPROPERTIES ({listed})"
+
+
 @dataclass(frozen=True)
 class Lake:
     """All tables below one root, through one Spark session, which may be given as what makes it: work that finds nothing to do makes none."""
@@ -129,22 +145,11 @@ class Lake:
             return not self.exists(contract.name) and self._create(contract)
 
     def _create(self, contract: Table) -> bool:
-        write = contract.write
-        layout = f"PARTITIONED BY ({', '.join(write.partition_by)})" if write.partition_by else ""
-        if write.cluster_by and not write.partition_by:
-            layout = f"CLUSTER BY ({', '.join(write.cluster_by)})"
-        properties = {
-            "delta.enableDeletionVectors": str(contract.layer in DELETION_VECTORS).lower(),
-            "delta.enableChangeDataFeed": str(contract.layer not in ("gold", "ops")).lower(),
-        }
-        if skipped_by(contract):
-            properties["delta.dataSkippingStatsColumns"] = ",".join(skipped_by(contract))
-        listed = ", ".join(f"'{k}' = '{v}'" for k, v in properties.items())
         name = self.sql_name(contract.name)
         if self.is_local:
             made(Path(self.root))
         try:
-            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} ({contract.schema}) USING delta {layout} TBLPROPERTIES ({listed})")
+            self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} ({contract.schema}) {layout_sql(contract)}")
         except Exception:
             # another machine's run may create the same table at the same moment: the loser finds it there
             if not self.exists(contract.name):
@@ -339,7 +344,7 @@ class Lake:
             updated, inserted = ", ".join(f"{c} = s.{c}" for c in columns), ", ".join(f"s.{c}" for c in columns)
             before = self.version(contract.name)
             # the session's settings and its view are this merge's alone
-            with MERGING, self._fenced(fence):
+            with MERGING, self.fenced(fence):
                 fresh.createOrReplaceTempView("fresh_rows")
                 self.spark.sql(
                     f"MERGE INTO {self.sql_name(contract.name)} t USING fresh_rows s ON {matched} WHEN MATCHED AND s._fate = 'delete' THEN DELETE "
@@ -350,7 +355,8 @@ class Lake:
         finally:
             judged.unpersist()
 
-    def _fenced(self, fence: Fence) -> Any:
+    def fenced(self, fence: Fence) -> Any:
+        """The session's settings by which SQL commits as this fence, for a block."""
         return _Confs(
             self.spark,
             {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyspark.sql import Column, functions as F
 
 from conf.tables import Field, Table, table, table_names
 from spark_jobs.errors import ContractChangedError, SelectionError
-from spark_jobs.io.lake import Lake, type_name
+from spark_jobs.io.lake import Lake, layout_sql, type_name
 from spark_jobs.io.small import open_table
 from spark_jobs.ops.claims import Claims, claims_on
 
@@ -137,12 +137,11 @@ def _rewrite(lake: Lake, contract: Table, holder: str) -> None:
         before = lake.version(contract.name)
         rows = lake.spark.read.format("delta").load(lake.path(contract.name))
         stored = dict(rows.dtypes)
-        writer = rows.select(*(_declared(stored, c) for c in contract.columns)).write.format("delta").mode("overwrite")
-        writer = writer.option("overwriteSchema", "true").option("userMetadata", json.dumps({"run_id": run_id}))
-        writer = writer.option("txnAppId", f"{contract.name}/migrated").option("txnVersion", fence.txn_version)
-        if contract.write.partition_by:
-            writer = writer.partitionBy(*contract.write.partition_by)
-        writer.save(lake.path(contract.name))
+        rows.select(*(_declared(stored, c) for c in contract.columns)).createOrReplaceTempView("migrated_rows")
+        with lake.fenced(replace(fence, claim=f"{contract.name}/migrated", run_id=run_id)):
+            lake.spark.sql(
+                f"CREATE OR REPLACE TABLE {lake.sql_name(contract.name)} {layout_sql(contract)} AS SELECT * FROM migrated_rows"
+            ).collect()
         lake.assert_ours(contract.name, before, run_id, fence)
     finally:
         claims.release()

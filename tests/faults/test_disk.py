@@ -17,7 +17,7 @@ from spark_jobs.io.small import open_table, read_arrow
 from tests.faults.test_recovery import contents, forget
 from tests.whole import worlds
 
-GOLD = ("gold.channel_daily", "gold.orders_daily", "gold.people", "gold.segments_daily", "gold.unattributed_daily")
+GOLD = ("gold.channel_daily", "gold.orders_daily", "gold.people", "gold.unattributed_daily")
 
 
 @pytest.fixture

@@ -20,14 +20,15 @@ from deltalake import DeltaTable
 from conf.settings import REPOSITORY
 from conf.tables import table, table_names
 from spark_jobs.bronze.load import load_source
-from spark_jobs.embedded.maintain import maintain, maintain_small
-from spark_jobs.errors import DamagedTableError, LostClaimError, LostDataError
+from spark_jobs.embedded import maintain as maintenance
+from spark_jobs.embedded.maintain import compact, maintain, maintain_small
+from spark_jobs.errors import ClaimHeldError, DamagedTableError, LostClaimError, LostDataError
 from spark_jobs.functions.hashing import content_columns
 from spark_jobs.io.commits import commit_ids, is_there, missing_files
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.small import append_rows, open_table, opened, query, read_arrow
 from spark_jobs.io.vault import key_pads
-from spark_jobs.ops.claims import Claims
+from spark_jobs.ops.claims import Claims, claims_on
 from spark_jobs.ops.rebuild import rebuild
 from spark_jobs.report.health import table_health
 from tests.whole import worlds
@@ -342,24 +343,47 @@ def test_an_older_claim_that_commits_after_a_newer_one_writes_nothing(spark, tmp
     assert read_rows(lake, "silver.fx_rates") == 1
 
 
-def test_maintenance_beside_a_build_that_writes_leaves_its_table_and_harms_neither(copied, capsys):
-    """A build holds a table's claim; what maintenance passes over the next one takes."""
+def test_maintenance_leaves_a_table_that_a_build_holds_and_a_build_waits_for_maintenance(copied, capsys, monkeypatch):
+    monkeypatch.setattr(maintenance, "every_table", lambda: ["gold.people", "silver.consents", "silver.orders", "ops.runs"])
     before = contents(copied)
     claims = Claims(copied, "build")
-    claims.acquire(["silver.events/sandbox_site"])
+    claims.acquire(["silver.consents/sandbox_marketing"])
     maintain(copied.root, worlds.LAST)
     said = capsys.readouterr().out
-    assert "silver.events: left for the next time: silver.events/sandbox_site is being written by build" in said
-    assert "silver.orders: compacted and vacuumed" in said and json.loads(said.splitlines()[-1])["left"] == 1
+    assert "silver.consents: left for the next time: silver.consents/sandbox_marketing is being written by build" in said
+    assert "silver.orders: compacted and vacuumed" in said and json.loads(said.splitlines()[-1]) == {"tables": 3, "left": 1}
     claims.release()
+    held = Claims(copied, "maintenance")
+    held.acquire(claims_on(copied, "gold.people"))
+    with pytest.raises(ClaimHeldError, match=r"gold\.people is being written by maintenance"):
+        run(copied, "gold.people", force=True)
+    held.release()
+    run(copied, "gold.people", force=True)
+    assert contents(copied) == before
 
-    built_again: list = []
-    shutil.rmtree(copied.path("gold.channel_daily"))
-    worker = threading.Thread(target=lambda: built_again.extend(run(copied, "gold", force=True)))
-    worker.start()
-    maintain(copied.root, worlds.LAST, holder="maintenance")
-    worker.join()
-    assert len(built_again) == 8 and contents(copied) == before
+
+def test_what_is_compacted_while_it_is_written_loses_no_row(spark, tmp_path):
+    """Of tables that several runs fill no claim keeps maintenance away: whoever comes second writes again or says so."""
+    lake, contract, wrote = Lake(spark, str(tmp_path)), table("silver.fx_rates"), []
+    lake.create(contract)
+
+    def write():
+        for number in range(6):
+            rows = spark.sql(
+                f"select date'2026-03-01' + {number} as rate_date, 'EUR' as currency, cast(1 as decimal(18,8)) as rate, 'a' as source"
+            )
+            lake.append(rows, contract, 1, Fence("silver.fx_rates/a", number + 1, f"run {number}"))
+            wrote.append(number)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        try:
+            compact(lake, contract.name, worlds.LAST)
+        except Exception as error:
+            assert "CONCURRENT" in str(error), error
+    writer.join()
+    assert wrote == list(range(6)) and lake.read(contract.name).count() == 6
 
 
 def test_ops_runs_of_an_older_lake_gets_the_columns_that_came_since(copied):
@@ -369,6 +393,6 @@ def test_ops_runs_of_an_older_lake_gets_the_columns_that_came_since(copied):
 
     Path(copied.path("ops.runs")).mkdir()
     write_deltalake(copied.path("ops.runs"), rows)
-    assert {o.status for o in run(copied, "gold")} == {"skipped"}
+    assert not any(o.wrote for o in run(copied, "gold.people", "gold.orders_daily"))
     stored = read_arrow(copied.root, "ops.runs")
     assert stored.num_rows > rows.num_rows and pc.sum(pc.is_valid(stored["commits"])).as_py() == stored.num_rows - rows.num_rows

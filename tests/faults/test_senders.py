@@ -145,7 +145,7 @@ def world(spark, tmp_path_factory):
     found.drop("faults_tried", "orders", f"{DAY}.jsonl", b"\n".join(json.dumps(row).encode() for row in rows) + b"\n")
     with conf_with(folder / "conf", taxed_shop(), TRIED):
         found.take_in(("sandbox_site", "sandbox_marketing", "reports_shop", "faults_tried"), DAY, NEXT_DAY)
-        found.run(DAY, NEXT_DAY, EVERYTHING)
+        found.run(DAY, NEXT_DAY, ("silver.consents", *EVERYTHING))
         yield found
 
 
