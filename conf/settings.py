@@ -11,7 +11,8 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Mapping
+import zoneinfo
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +31,8 @@ _held: dict[Path, int] = {}
 # what a source does with its records, and what it and its streams may be called: folders, tables and DAGs bear their names
 KINDS = ("batch", "event_log")
 NAME = "[A-Za-z][A-Za-z0-9_-]{0,79}"
+# an account's name is a folder's as well; vendors number theirs
+ACCOUNT = "[A-Za-z0-9][A-Za-z0-9._-]{0,79}"
 
 
 class SettingsError(ValueError):
@@ -40,6 +43,19 @@ class DiskFullError(SettingsError):
     """There is less room on the disk than conf/platform.yml wants before work begins; try again when there is more."""
 
     exit_code = 4
+
+
+class OnceLoader(yaml.SafeLoader):
+    """YAML in which a mapping says each key once: the second one would take the first one's place in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        said: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = None if key_node.tag.endswith(":merge") else self.construct_object(key_node, deep=True)
+            if key is not None and isinstance(key, Hashable) and key in said:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", key_node.start_mark)
+            said |= {key} if isinstance(key, Hashable) else set()
+        return super().construct_mapping(node, deep)
 
 
 def freeze(value: Any) -> Any:
@@ -56,15 +72,17 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise SettingsError(f"{path}: no such file; the files beside it are {sorted(p.name for p in path.parent.glob('*.yml'))}")
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = freeze(yaml.load(path.read_text(encoding="utf-8"), OnceLoader))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); let the user that runs Throughline read it") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise SettingsError(f"{path}: an anchor stands within what it names, or the file is nested too deeply; write it out") from error
+    # a value that YAML takes for a day or a number that there is not is a ValueError
+    except (yaml.YAMLError, ValueError) as error:
         raise SettingsError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(loaded, dict):
+    if not isinstance(loaded, Mapping):
         raise SettingsError(f"{path}: expected a mapping at the top, got {type(loaded).__name__}")
-    frozen: Mapping[str, Any] = freeze(loaded)
-    return frozen
+    return loaded
 
 
 def spark_confs(*names: str) -> dict[str, str]:
@@ -74,11 +92,22 @@ def spark_confs(*names: str) -> dict[str, str]:
 
 
 # the types of fields that are checked; a number may be written without a point
-SIMPLE: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str, "str | None": (str, type(None))}
+SIMPLE: dict[str, Any] = {
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "str": str,
+    "str | None": (str, type(None)),
+    "Mapping[str, Any]": Mapping,
+    "Mapping[str, Any] | None": (Mapping, type(None)),
+    "tuple[str, ...]": tuple,
+}
 
 
 def build(kind: type, values: Mapping[str, Any], where: object) -> Any:
     """values as the dataclass `kind`; unknown and missing keys are errors that print what is allowed."""
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{where}: expected a mapping by names, got {values!r}")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = sorted(set(map(str, values)) - set(fields))
     required = {n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}
@@ -109,6 +138,23 @@ class Platform:
     spark_driver_memory: str
     max_record_bytes: int = 8 * 2**20
     max_expanded_bytes: int = 20 * 2**30
+
+
+# what the values of conf/platform.yml must be beside their types, and how that is said
+RANGES: Mapping[str, tuple[Callable[[Any], object], str]] = {
+    "reporting_currency": (lambda v: re.fullmatch("[A-Z]{3}", v), "the three capitals of ISO 4217, as GBP"),
+    "reporting_time_zone": (lambda v: v in zoneinfo.available_timezones(), "a time zone's name, as Europe/London"),
+    "accept_late_days": (lambda v: 0 <= v <= 3650, "from 0 to 3650"),
+    "max_quarantine_share": (lambda v: 0 <= v <= 1, "a share from 0 to 1"),
+    "lake": (lambda v: "://" in v or Path(v).is_absolute(), "an absolute path or a URL, as s3a://…"),
+    "landing": (lambda v: "://" in v or Path(v).is_absolute(), "an absolute path or a URL, as s3a://…"),
+    "submit_mode": (lambda v: v in ("connect", "submit"), "connect or submit"),
+    "min_free_disk_gb": (lambda v: v >= 0, "0 or more"),
+    "min_memory_gb": (lambda v: v >= 0, "0 or more"),
+    "spark_driver_memory": (lambda v: re.fullmatch("[1-9][0-9]*[mg]", v), "a number of megabytes or gigabytes, as 4g"),
+    "max_record_bytes": (lambda v: v >= 1, "1 or more"),
+    "max_expanded_bytes": (lambda v: v >= 1, "1 or more"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,19 +240,20 @@ def platform() -> Platform:
     """The installation's settings; THROUGHLINE_LAKE and THROUGHLINE_SUBMIT_MODE override the file."""
     path = CONF / "platform.yml"
     values = dict(read_yaml(path))
-    values["lake"] = os.environ.get("THROUGHLINE_LAKE") or values["lake"] or str(home() / "lake")
-    values["landing"] = os.environ.get("THROUGHLINE_LANDING") or values["landing"] or str(home() / "landing")
-    values["submit_mode"] = os.environ.get("THROUGHLINE_SUBMIT_MODE") or values["submit_mode"]
-    values["spark_master"] = os.environ.get("THROUGHLINE_SPARK_MASTER") or values["spark_master"]
+    values["lake"] = os.environ.get("THROUGHLINE_LAKE") or values.get("lake") or str(home() / "lake")
+    values["landing"] = os.environ.get("THROUGHLINE_LANDING") or values.get("landing") or str(home() / "landing")
+    values["submit_mode"] = os.environ.get("THROUGHLINE_SUBMIT_MODE") or values.get("submit_mode") or "connect"
+    values["spark_master"] = os.environ.get("THROUGHLINE_SPARK_MASTER") or values.get("spark_master")
     result: Platform = build(Platform, values, path)
+    for name, (is_right, told) in RANGES.items():
+        if not is_right(value := getattr(result, name)):
+            raise SettingsError(f"{path}: {name} is {value!r}; it must be {told}")
     finer = [c for decimals, listed in rules("currencies")["decimals"].items() if decimals > 2 for c in listed]
     if result.reporting_currency in finer:
         raise SettingsError(
             f"{path}: reporting_currency is {result.reporting_currency}, whose amounts have more than two decimals, which reports and credits have; "
             "choose another one: amounts in that currency are kept exactly and converted at silver.fx_rates"
         )
-    if result.submit_mode not in ("connect", "submit"):
-        raise SettingsError(f"{path}: submit_mode is {result.submit_mode!r}; allowed are connect and submit")
     return result
 
 
@@ -251,14 +298,12 @@ def source(name: str) -> Source:
             raise SettingsError(f"{path}: {key} is {getattr(result, key)!r}; allowed are {list(values_of)}")
     if not isinstance(result.streams, Mapping) or not all(isinstance(stream, Mapping) for stream in result.streams.values()):
         raise SettingsError(f"{path}: streams is {values['streams']!r}; give a mapping of names, as {{orders: {{path: '{{date}}.csv'}}}}")
-    if strange := [one for one in (name, *result.streams) if not re.fullmatch(NAME, str(one))]:
+    if strange := [one for one in (name, *result.streams) if not isinstance(one, str) or not re.fullmatch(NAME, one)]:
         raise SettingsError(
             f"{path}: {strange} cannot be the name of a source or stream: letters, digits, _ and - are, from a letter on, up to 80"
         )
-    if not isinstance(result.settings, Mapping):
-        raise SettingsError(f"{path}: settings is {result.settings!r}; give a mapping")
-    if not isinstance(result.silver, tuple):
-        raise SettingsError(f"{path}: silver is {result.silver!r}; give a list of tables")
+    if not re.fullmatch(ACCOUNT, result.account):
+        raise SettingsError(f"{path}: account is {result.account!r}; letters, digits, . _ and - are allowed, up to 80, and no . _ - first")
     for table in result.silver:
         columns_of(str(table), f"{path}: silver: {table}")
     return result

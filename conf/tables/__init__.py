@@ -98,20 +98,26 @@ def _parse(name: str) -> Table:
     values = dict(read_yaml(path))
     if values.pop("table", None) != name:
         raise SettingsError(f"{path}: `table:` must be {name!r}, as the path says")
+    if not isinstance(values.get("columns"), Mapping) or not all(isinstance(c, Mapping) for c in values["columns"].values()):
+        raise SettingsError(f"{path}: columns: expected a mapping by names, as {{order_id: {{type: string}}}}")
     columns = tuple(build(Field, {"name": n, **c}, f"{path}: columns.{n}") for n, c in values.pop("columns").items())
-    write = build(Write, values.pop("write"), f"{path}: write")
+    write = build(Write, values.pop("write", None), f"{path}: write")
     checks = tuple(build(Check, c, f"{path}: checks") for c in values.pop("checks", ()))
     table: Table = build(Table, {"name": name, "columns": columns, "write": write, "checks": checks, **values}, path)
     names = set(table.column_names)
     absent = sorted((set(table.keys) | set(write.partition_by) | set(write.cluster_by) | ({write.date} - {None})) - names)
     if absent:
         raise SettingsError(f"{path}: {absent} are named in keys or write but are no columns; columns are {sorted(names)}")
+    if table.retention_days < 1:
+        raise SettingsError(f"{path}: retention_days is {table.retention_days}; it must be 1 or more")
     if write.mode not in MODES:
         raise SettingsError(f"{path}: write.mode is {write.mode!r}; allowed are {MODES}")
     for column in columns:
         if column.holds not in HOLDS or (column.holds and column.type.lower() != "string"):
             raise SettingsError(f"{path}: columns.{column.name}: holds is {column.holds!r}; a string column may say {HOLDS[1:]}")
     for check in table.checks:
+        if not (check.expect or check.unique or check.rows):
+            raise SettingsError(f"{path}: check {check.id}: it checks nothing; give it expect, unique or rows")
         if check.severity not in SEVERITIES:
             raise SettingsError(f"{path}: check {check.id}: severity is {check.severity!r}; allowed are {SEVERITIES}")
     return table
