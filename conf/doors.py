@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from conf.settings import OWN_MARK, home, made
+from conf.settings import OWN_MARK, home, made, refuse_foreign
 
 CONNECT_TOKEN = Path("spark", "connect_token")
 JDBC_PASSWORD = Path("spark", "jdbc_password")
@@ -40,6 +40,7 @@ def secret(name: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(3
         with contextlib.suppress(FileExistsError):
             os.link(beside, path)
         beside.unlink()
+    refuse_foreign(path)
     return path.read_text(encoding="utf-8")
 
 

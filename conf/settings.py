@@ -183,9 +183,20 @@ def home() -> Path:
     return Path(os.environ.get("THROUGHLINE_HOME") or REPOSITORY / ".throughline").resolve()
 
 
+def refuse_foreign(path: Path) -> None:
+    """Raises SettingsError where a home, or a secret in it, was put there by another user of this machine, who may know and change it."""
+    if path.exists() and (owner := path.stat().st_uid) != os.geteuid():
+        raise SettingsError(
+            f"{path}: belongs to user {owner} of this machine, not to the one that runs Throughline ({os.geteuid()}), and nothing in it can be "
+            "trusted; take it over with chown if you know it, or set THROUGHLINE_HOME to another folder"
+        )
+
+
 def made(folder: Path) -> Path:
     """The folder, made where it is not there yet. The home and what lies in it is its owner's alone and marked as the product's own: `clean`
     removes no folder without its mark. This process holds the home from then on."""
+    if folder == home():
+        refuse_foreign(folder)
     if folder.parent == home():
         made(home())
     elif folder != home():

@@ -2,7 +2,8 @@
 
 <landing>/<source>/<stream>/<account>/<slice_id>/<attempt>/part-00001.jsonl.gz (or .parquet) and, last of all, manifest.json.
 A part or manifest is written as .tmp, fsynced, renamed, and its folder fsynced; only parts that a manifest names exist for a reader,
-so a killed attempt never counts and its number is never used again. A manifest names its files by absolute path.
+so a killed attempt never counts and its number is never used again. A manifest's files lie beside it: it names them by the path they were
+landed under, and where the landing folder was moved or copied since, they are those of the same names there.
 A line of a part is one record in its envelope: the columns of bronze but `_file`, with the record in `payload`, or its bytes as base64
 in `payload_bytes` when they are not valid UTF-8. A record beyond its stream's limit has its first KEPT_BYTES there, while `_sha256` is that
 of the whole record.
@@ -31,6 +32,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
+from conf.landing import beside
 from conf.settings import made
 from connectors.errors import ChangedFileError, ConnectorError, LandingBusyError, LandingError, UnreadableFileError
 
@@ -213,7 +215,7 @@ def landed(root: Path, source: str, stream: str) -> list[Landed]:
             raise ConnectorError(f"{path}: not valid JSON ({error}); move its folder away and pull again") from error
         if not isinstance(manifest, dict) or not set(ORDER) <= set(manifest):
             raise ConnectorError(f"{path}: not a manifest, which has {list(ORDER)}; move its folder away and pull again")
-        found.append(one := Landed(path.parent, manifest))
+        found.append(one := Landed(path.parent, beside(path.parent, manifest)))
         try:
             _ = one.extracted_at
         except (TypeError, ValueError):

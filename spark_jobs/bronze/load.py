@@ -22,6 +22,7 @@ from deltalake import DeltaTable
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, functions as F, types as T
 
+from conf.landing import beside, lies_now
 from conf.printing import shown
 from conf.settings import platform, source as declared_source
 from conf.tables import Field, Table, Write
@@ -76,9 +77,9 @@ class Loaded:
 
 
 def manifests(source: str, stream: str) -> list[dict[str, Any]]:
-    """Every complete manifest of a stream with its own `path`, in order of slice and attempt."""
+    """Every complete manifest of a stream with its own `path`, in order of slice and attempt; its files are those beside it."""
     root = Path(platform().landing, source, stream)
-    found = [{**read_manifest(path), "path": str(path.resolve())} for path in root.rglob("manifest.json")]
+    found = [{**beside(path.parent, read_manifest(path)), "path": str(path.resolve())} for path in root.rglob("manifest.json")]
     complete = [m for m in found if m.get("slice_complete", True)]
     return sorted(complete, key=lambda m: (m["slice_id"], m["attempt"]))
 
@@ -146,12 +147,14 @@ def without_refused(
 
 
 def files_in(lake: Lake, name: str) -> dict[str, int]:
-    """The landing files that a bronze table holds, with their numbers of records; read without Spark."""
+    """The landing files that a bronze table holds, by where they lie now, with their numbers of records; read without Spark."""
     found = open_table(lake.root, name)
     if found is None:
         return {}
     counted = query(found, "select _file, count(*) as records from rows group by _file")
-    return dict(zip(counted["_file"].to_pylist(), counted["records"].to_pylist()))
+    landing = Path(platform().landing)
+    names = [lies_now(landing, file) for file in counted["_file"].to_pylist()]
+    return dict(zip(names, counted["records"].to_pylist()))
 
 
 def path_read() -> Column:

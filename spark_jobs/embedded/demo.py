@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -73,8 +74,9 @@ def preflight() -> None:
 def begin_world() -> tuple[subprocess.Popen[str] | None, dt.date, dt.date]:
     """Start making the sandbox's drop files, once per home; returns the process, the first and the last day."""
     note, making = home() / WORLD_END, None
-    if note.is_file():
-        last = dt.date.fromisoformat(note.read_text(encoding="utf-8").strip())
+    said = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", said):
+        last = dt.date.fromisoformat(said)
     else:
         last = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
         words = [

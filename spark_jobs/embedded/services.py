@@ -107,16 +107,21 @@ def state_file() -> Path:
     return home() / "services.json"
 
 
+def noted_state() -> dict[str, Any]:
+    """What services.json says of this home; nothing where there is none, it is damaged, or it came here with a copy of another home."""
+    try:
+        state = json.loads(state_file().read_text(encoding="utf-8"))
+        return dict(state) if state["home"] == str(home()) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def running_state() -> dict[str, Any] | None:
     """services.json when its starter still lives, else None."""
-    path = state_file()
-    if not path.is_file():
-        return None
+    state = noted_state()
     try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        starter = psutil.Process(state["starter_pid"])
-        return state if abs(starter.create_time() - state["starter_created"]) < 2 else None
-    except (ValueError, KeyError, psutil.NoSuchProcess):
+        return state if abs(psutil.Process(state["starter_pid"]).create_time() - state["starter_created"]) < 2 else None
+    except (ValueError, KeyError, TypeError, psutil.NoSuchProcess):
         return None
 
 
@@ -139,16 +144,13 @@ def stop_leftovers() -> bool:
     path = state_file()
     if not path.is_file() or running_state():
         return False
-    with contextlib.suppress(ValueError, KeyError):
-        left = _processes_of(json.loads(path.read_text(encoding="utf-8"))["mark"], [])
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(left, timeout=STOP_TIMEOUT_SECONDS)
-        path.unlink(missing_ok=True)
-        return bool(left)
+    left = _processes_of(str(mark), []) if (mark := noted_state().get("mark")) else []
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=STOP_TIMEOUT_SECONDS)
     path.unlink(missing_ok=True)
-    return False
+    return bool(left)
 
 
 def is_free(port: int) -> bool:
@@ -220,12 +222,14 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
     listed = [str(jar.path) for jar in jars.locked()]
     gold = [name.removeprefix("gold.") for name in table_names() if name.startswith("gold.")]
     chosen = spark_confs("session", "local", "server", *(["small"] if small else []))
+    # a server without memory answers nobody and looks alive: it ends, is started again, and jobs try again
+    java = f'"-Djava.io.tmpdir={state}/tmp" "-Dderby.system.home={state}/tmp" -Duser.timezone=UTC -XX:+ExitOnOutOfMemoryError'
     chosen |= {
         "spark.connect.grpc.binding.port": str(ports["connect"]),
         "spark.hadoop.hive.server2.thrift.port": str(ports["jdbc"]),
         "spark.sql.warehouse.dir": str(state / "warehouse"),
         "spark.local.dir": str(state / "tmp"),
-        "spark.driver.extraJavaOptions": f'"-Djava.io.tmpdir={state}/tmp" "-Dderby.system.home={state}/tmp" -Duser.timezone=UTC {chosen["spark.driver.extraJavaOptions"]}',
+        "spark.driver.extraJavaOptions": f"{java} {chosen['spark.driver.extraJavaOptions']}",
     }
     command = [str(BIN / "spark-submit"), "--class", "throughline.Server"]
     command += [
@@ -422,6 +426,7 @@ def note(services: Services, is_ready: bool = False) -> None:
     """services.json as things are now, whole or not at all."""
     me = psutil.Process()
     state = {
+        "home": str(home()),
         "starter_pid": me.pid,
         "starter_created": me.create_time(),
         "mark": services.mark,

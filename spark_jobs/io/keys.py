@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from conf.settings import home, made
+from conf.settings import home, made, refuse_foreign
 from conf.tables import table, table_names
 from spark_jobs.errors import LostKeyError, ThroughlineError, WrongKeyError
 from spark_jobs.io.small import append_rows, open_table, opened, query, read_arrow, until_first
@@ -83,6 +83,7 @@ def lake_key(lake: Path | str) -> bytes:
             print(
                 f"A new identifier key is in {path}. Keep a copy (`python -m spark_jobs vault backup FILE`): losing it orphans every person."
             )
+    refuse_foreign(path)
     key = read_key(path)
     refuse_wrong(lake, path, key)
     if recorded(lake) is None:
@@ -179,6 +180,7 @@ def backup(lake: Path | str, copy: Path) -> str:
     if not path.exists():
         refuse_lost(lake, path)
         raise ThroughlineError(f"{path}: there is no key yet; the first build of a table that names people makes one")
+    refuse_foreign(path)
     key = read_key(path)
     refuse_wrong(lake, path, key)
     if not write_key(copy, key) or read_key(copy) != key:

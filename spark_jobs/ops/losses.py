@@ -1,7 +1,8 @@
 """Rows that a lake had and has no longer: what a run does about them before it builds.
 
 A table whose newest commits are gone, or that was made of an input's lost commits, is built again over all its days. One whose data files
-are gone is first left with the rows that can be read. Nothing is built from another table that has lost something itself.
+are gone is first left with the rows that can be read. Nothing is built from another table that has lost something itself. One that was built
+for another reporting currency or time zone has lost its meaning: it is treated alike.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from conf.tables import table
-from spark_jobs.errors import LostDataError
+from spark_jobs.errors import LostDataError, SelectionError
 from spark_jobs.io.commits import missing_files, versions
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import bronze_of
@@ -28,7 +29,7 @@ def mend_losses(
     feeding: Callable[[str], Iterable[str | None]],
 ) -> set[Claimed]:
     """The (table, source) of the plan that must be built again over all their days. Raises LostDataError where an input that the plan does not
-    build has lost something.
+    build has lost something, SelectionError where it was built for another reporting currency or time zone.
 
     feeding: the sources whose rows reach a table, or None alone.
     """
@@ -50,7 +51,7 @@ def mend_losses(
                 lake.without_missing(
                     name, source if name == job.table else None, replace(fences[job.table, source], run_id=recorder.process_id)
                 )
-    again: set[Claimed] = set()
+    again = set(_built_otherwise(recorder, plan, planned, feeding))
     for job, source in plan:
         if lost := recorder.lost(job.table, source):
             again.add((job.table, source))
@@ -59,6 +60,23 @@ def mend_losses(
                 flush=True,
             )
     return again
+
+
+def _built_otherwise(
+    recorder: Recorder, plan: list[tuple[Job, str | None]], planned: set[str], feeding: Callable[[str], Iterable[str | None]]
+) -> Iterable[Claimed]:
+    """The (table, source) of the plan that were built for another reporting currency or time zone. Raises ThroughlineError where an input that
+    the plan does not build was: amounts in one currency must not get the label of another."""
+    for name, source in _inputs(plan, planned, feeding):
+        if was := recorder.built_otherwise(name, source):
+            raise SelectionError(
+                f"{name} was built for {was}, and conf/platform.yml now says {recorder.settings}: nothing was built from it. Build it and all "
+                "that is made of it for the new setting: `python -m spark_jobs run all --from DAY --to DAY` (any day)"
+            )
+    for job, source in plan:
+        if was := recorder.built_otherwise(job.table, source):
+            print(f"{job.table}{f'[{source}]' if source else ''}: was built for {was}; built again over all days", flush=True)
+            yield job.table, source
 
 
 def _vault_of(job: Job) -> tuple[str, ...]:

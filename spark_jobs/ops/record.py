@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import CommitFailedError
 
+from conf.settings import platform
 from conf.tables import table
 from spark_jobs.io.commits import LOST, Seen, is_there, seen_at
 from spark_jobs.io.lake import Lake, quoted
@@ -30,7 +31,7 @@ class Recorder:
     """Collects a process's outcomes and writes them when it ends, whatever its end."""
 
     def __init__(self, lake: Lake, process_id: str) -> None:
-        self.lake, self.process_id = lake, process_id
+        self.lake, self.process_id, self.settings = lake, process_id, reporting_settings()
         self.runs: list[dict[str, Any]] = []
         self.ledger: list[dict[str, Any]] = []
         self.checks: list[dict[str, Any]] = []
@@ -85,6 +86,13 @@ class Recorder:
         newest = _of(self.seen, name, source)[-1:]
         seen: dict[str, Seen] = json.loads(newest[0]["commits"]) if newest else {}
         return [one for one, what in seen.items() if not (only_own and one != name) and not is_there(self.lake.root, one, what)]
+
+    def built_otherwise(self, name: str, source: str | None) -> str | None:
+        """The currency and time zone of reports that the newest whole run of a table was built for, where they are no longer those of
+        conf/platform.yml; None where they are, or where nobody noted them."""
+        newest = _of(self.seen, name, source)[-1:]
+        was = newest[0].get("settings") if newest else None
+        return was if was and was != self.settings else None
 
     def add_loss(self, name: str, source: str | None, lost: str, what: str) -> None:
         """Keep, before anything is mended, that a table must be built again because rows of `lost` are gone, whatever happens meanwhile."""
@@ -150,6 +158,7 @@ class Recorder:
         run = {
             **common, **days, **times, "process_id": self.process_id, "status": outcome.status, "signature": outcome.signature, "output_version": version,
             "input_versions": json.dumps(dict(outcome.input_versions), sort_keys=True), "rows_out": outcome.rows_out, "error": outcome.error,
+            "settings": self.settings,
             "settled_to": outcome.settled[0] if outcome.settled else None,
             "settled_versions": json.dumps(dict(outcome.settled[1]), sort_keys=True) if outcome.settled else None,
             "commits": self._commits({**outcome.input_versions, **self._vault(outcome), outcome.table: version}) if is_whole and outcome.status != "failed" else None,
@@ -223,6 +232,11 @@ class Recorder:
             if taken:
                 contract = table(name)
                 append_rows(opened(self.lake.root, contract), contract, [tuple(row.get(c) for c in contract.column_names) for row in taken])
+
+
+def reporting_settings() -> str:
+    """What of conf/platform.yml the rows of every table depend on."""
+    return f"{platform().reporting_currency}, {platform().reporting_time_zone}"
 
 
 def run_of(commit: Mapping[str, Any]) -> str | None:

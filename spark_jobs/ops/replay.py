@@ -19,8 +19,9 @@ from typing import Any
 import polars as pl
 from pyspark.sql import functions as F
 
+from conf.landing import lies_now
 from conf.printing import shown
-from conf.settings import mapping
+from conf.settings import mapping, platform
 from conf.tables import table as contract_of
 from spark_jobs.bronze.load import bronze_table
 from spark_jobs.errors import ThroughlineError
@@ -81,7 +82,8 @@ def dropped_file(landed: str) -> str:
     if not landed.startswith("/"):
         return landed
     try:
-        return str(json.loads(Path(landed).with_name("manifest.json").read_bytes())["origin"]["path"])
+        manifest = Path(lies_now(Path(platform().landing), landed)).with_name("manifest.json")
+        return str(json.loads(manifest.read_bytes())["origin"]["path"])
     except (OSError, ValueError, KeyError, TypeError):
         return landed
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import duckdb
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from conf.settings import Platform
+from spark_jobs.errors import ThroughlineError, of_trouble
 from spark_jobs.report import wording
 from spark_jobs.report.charts import sparkline, stacked_columns
 from spark_jobs.report.health import TableHealth, open_quarantine, table_health
@@ -392,9 +394,25 @@ def build_report(lake: Path, out: Path, platform: Platform, now: dt.datetime | N
     environment.filters["sha256"] = script_hash
     environment.globals["UNATTRIBUTED"] = UNATTRIBUTED
     html = environment.get_template("page.html.j2").render(**facts)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_suffix(".tmp")
-    temporary.write_text(html, encoding="utf-8")
-    temporary.replace(out)
+    return written(Path(out), html)
+
+
+def written(out: Path, html: str) -> Path:
+    """The page in its file, whole or not at all, whoever else writes it at the same time. Raises ThroughlineError where no file can be."""
+    if out.exists() and not out.is_file():
+        raise ThroughlineError(f"{out}: is no file, so the page was not written; give another path")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=out.parent, prefix=f".{out.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(html)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+        temporary.replace(out)
+    except OSError as error:
+        if told := of_trouble(error, str(out)):
+            raise told from error
+        raise
     return out

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conf import settings
+from conf import settings, tables
 from conf.settings import SettingsError, mapping, platform
 
 RECORD = {"format": "json", "schema": "id STRING"}
@@ -51,3 +51,107 @@ def test_streams_are_a_mapping_of_mappings(tmp_path, monkeypatch, streams):
     monkeypatch.setattr(settings, "CONF", tmp_path)
     with pytest.raises(settings.SettingsError, match=r"shop_of_this_test\.yml: streams is .*; give a mapping of names"):
         settings.source("shop_of_this_test")
+
+
+def read_text(tmp_path, text):
+    (file := tmp_path / "some.yml").write_text(text, encoding="utf-8")
+    return settings.read_yaml(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "the key a stands twice"),
+        ("a: {b: 1, b: 1}\n", "the key b stands twice"),
+        ("a: &s {more: *s}\n", "an anchor stands within what it names"),
+        ("day: 2026-13-45\n", "not valid YAML: month must be in"),
+        (f"number: {'1' * 5000}\n", "not valid YAML: Exceeds the limit"),
+        ("- a\n", "expected a mapping at the top, got tuple"),
+    ],
+)
+def test_what_no_configuration_may_hold_is_one_sentence_that_names_the_file(tmp_path, text, error):
+    with pytest.raises(SettingsError, match=rf"some\.yml: .*{error}"):
+        read_text(tmp_path, text)
+
+
+def test_a_merged_mapping_may_say_a_key_otherwise(tmp_path):
+    found = read_text(tmp_path, "base: &base {a: 1, b: 2}\nown: {<<: *base, b: 3}\nother: *base\n")
+    assert (found["own"], found["other"]) == ({"a": 1, "b": 3}, {"a": 1, "b": 2})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("accept_late_days", 10**12),
+        ("accept_late_days", -1),
+        ("reporting_currency", "gbp"),
+        ("reporting_time_zone", "Europe/Lundon"),
+        ("max_quarantine_share", 25),
+        ("max_quarantine_share", float("nan")),
+        ("min_free_disk_gb", -5),
+        ("spark_driver_memory", "lots"),
+        ("lake", "~/lake"),
+        ("landing", "here"),
+        ("submit_mode", "both"),
+    ],
+)
+def test_a_value_beyond_its_bounds_is_an_error(monkeypatch, key, value):
+    read = settings.read_yaml
+    for name in ("THROUGHLINE_LAKE", "THROUGHLINE_LANDING", "THROUGHLINE_SUBMIT_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(settings, "read_yaml", lambda path: {**read(path), key: value})
+    with pytest.raises(SettingsError, match=rf"platform\.yml: {key} is .*; it must be "):
+        platform()
+
+
+@pytest.mark.parametrize("key", ["lake", "landing", "submit_mode", "spark_master"])
+def test_a_key_that_may_be_null_may_be_absent(monkeypatch, key):
+    read = settings.read_yaml
+    monkeypatch.setattr(settings, "read_yaml", lambda path: {k: v for k, v in read(path).items() if k != key})
+    assert platform().submit_mode in ("connect", "submit")
+
+
+@pytest.mark.parametrize(
+    ("said_more", "error"),
+    [
+        ("account: ../../evil", "account is"),
+        ("account: EU/west", "account is"),
+        ("account: ''", "account is"),
+        ("account: 12", "account is 12; it must be of type str"),
+        ("silver: silver.orders", "silver is .*; it must be of type tuple"),
+        ("settings: 5", "settings is 5; it must be of type Mapping"),
+    ],
+)
+def test_a_source_s_values_are_what_folders_and_tables_can_bear(tmp_path, monkeypatch, said_more, error):
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "tried.yml").write_text(f"source: tried\nconnector: file_drop\nstreams: {{a: {{path: a.csv}}}}\n{said_more}\n")
+    monkeypatch.setattr(settings, "CONF", tmp_path)
+    with pytest.raises(SettingsError, match=error):
+        settings.source("tried")
+
+
+@pytest.mark.parametrize("name", ["on", "1", "2026-01-01"])
+def test_a_stream_s_name_is_a_text(tmp_path, monkeypatch, name):
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "tried.yml").write_text(f"source: tried\nconnector: file_drop\nstreams: {{{name}: {{path: a.csv}}}}\n")
+    monkeypatch.setattr(settings, "CONF", tmp_path)
+    with pytest.raises(SettingsError, match="cannot be the name of a source or stream"):
+        settings.source("tried")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"columns": {"orders": "string"}}, "columns: expected a mapping by names"),
+        ({"columns": None}, "columns: expected a mapping by names"),
+        ({"write": "merge"}, "write: expected a mapping by names, got 'merge'"),
+        ({"freshness": "daily"}, "freshness is 'daily'; it must be of type Mapping"),
+        ({"retention_days": -30}, "retention_days is -30; it must be 1 or more"),
+        ({"checks": [{"id": "nothing", "severity": "warn"}]}, "check nothing: it checks nothing"),
+        ({"checks": ["sum"]}, "checks: expected a mapping by names, got 'sum'"),
+    ],
+)
+def test_a_table_s_contract_that_says_nothing_sensible_is_an_error(monkeypatch, change, error):
+    monkeypatch.setattr(tables, "read_yaml", lambda path: settings.freeze({**settings.read_yaml(path), **change}))
+    with pytest.raises(SettingsError, match=rf"orders_daily\.yml.*{error}"):
+        tables._parse("gold.orders_daily")

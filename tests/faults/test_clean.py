@@ -154,7 +154,7 @@ def test_nothing_goes_while_a_living_run_holds_a_claim(workshop):
 
 def test_nothing_goes_while_services_run(workshop):
     me = psutil.Process()
-    state = {"starter_pid": me.pid, "starter_created": me.create_time(), "mark": "x", "ports": {}, "pids": {}}
+    state = {"home": str(workshop), "starter_pid": me.pid, "starter_created": me.create_time(), "mark": "x", "ports": {}, "pids": {}}
     services.state_file().write_text(json.dumps(state))
     assert f"in use by services (process {me.pid})" in refused(workshop)
     services.state_file().unlink()

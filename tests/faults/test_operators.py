@@ -1,25 +1,31 @@
 """What senders wrote is printed harmlessly, tables cut no amount, and what a command says stands in one sentence."""
 
 import datetime as dt
+import json
 import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
+import psutil
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from rich.console import Console
 
+from conf import doors
 from conf.printing import shown
-from conf.settings import REPOSITORY, SettingsError
+from conf.settings import REPOSITORY, SettingsError, made
 from conf.tables import table
 from spark_jobs import __main__ as command_line
-from spark_jobs.embedded import demo
+from spark_jobs.embedded import demo, services
 from spark_jobs.errors import LostServerError, ThroughlineError, of_lost_server
+from spark_jobs.io.keys import key_file, lake_key, write_key
 from spark_jobs.io.small import append_rows, opened
 from spark_jobs.printing import cell, console, listing
+from spark_jobs.report.page import written
 
 # markup of rich, links, escape codes, a bell, a carriage return, a title, C1 codes, marks of direction, a line that says something else
 HOSTILE = "contract:[/red][bold]x[/x] [link=http://a.test]y :smile: \x1b[2J\x1b]0;title\x07 \r\x08 \x9b31m \u202ereversed\u2066 \nOK all is well\u2028z Ümlaut 漢字"
@@ -221,3 +227,76 @@ def test_a_command_ends_with_the_code_that_it_was_given(lake):
     (lake / "vault" / "hmac_key.json").write_text("damaged")
     for words in (("vault", "show"), ("doctor",)):
         assert command(lake, "spark_jobs", *words).returncode != 0
+
+
+@pytest.mark.parametrize("said", ["[]", "null", "", '{"starter_pid": "x", "home": "HOME"}', '{"home": "HOME"}', "{cut"])
+def test_a_note_of_services_that_says_nothing_means_that_none_run(home, said):
+    home.mkdir(exist_ok=True)
+    (home / "services.json").write_text(said.replace("HOME", str(home)), encoding="utf-8")
+    assert services.running_state() is None and services.stop_leftovers() is False
+    assert not (home / "services.json").exists()
+
+
+def test_a_copied_home_does_not_take_the_other_one_s_services_for_its_own(home):
+    home.mkdir(exist_ok=True)
+    me = psutil.Process()
+    other = {
+        "home": "/elsewhere",
+        "starter_pid": me.pid,
+        "starter_created": me.create_time(),
+        "mark": "of the other",
+        "ports": {},
+        "pids": {},
+    }
+    with subprocess.Popen(["sleep", "60"], env={services.MARK: "of the other"}) as sleeper:
+        (home / "services.json").write_text(json.dumps(other), encoding="utf-8")
+        assert services.running_state() is None and services.stop_leftovers() is False
+        assert sleeper.poll() is None
+        (home / "services.json").write_text(json.dumps({**other, "home": str(home)}), encoding="utf-8")
+        assert services.running_state() is not None
+        sleeper.kill()
+
+
+def test_pages_written_at_once_are_each_whole(tmp_path):
+    out = tmp_path / "report.html"
+    pages = [letter * 200_000 for letter in "abcdefgh"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda page: written(out, page), pages * 5))
+    assert out.read_text() in pages and [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_page_goes_into_no_device_and_through_no_other_file_s_link(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "report.tmp").symlink_to(tmp_path / "precious")
+    written(tmp_path / "report.html", "page")
+    assert (tmp_path / "precious").read_text() == "mine" and (tmp_path / "report.html").read_text() == "page"
+    with pytest.raises(ThroughlineError, match="is no file, so the page was not written"):
+        written(tmp_path, "page")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+@pytest.mark.parametrize("what", ["home", "secret", "key"])
+def test_what_another_user_laid_in_wait_is_not_trusted(home, tmp_path, what):
+    home.mkdir(exist_ok=True)
+    if what == "home":
+        os.chown(home, 65534, 65534)
+        with pytest.raises(SettingsError, match=r"belongs to user 65534 of this machine"):
+            made(home / "lake")
+    elif what == "secret":
+        path = made(home / doors.CONNECT_TOKEN.parent) / doors.CONNECT_TOKEN.name
+        path.write_text("known")
+        os.chown(path, 65534, 65534)
+        with pytest.raises(SettingsError, match=r"connect_token: belongs to user 65534"):
+            doors.secret(doors.CONNECT_TOKEN)
+    else:
+        write_key(key_file(), b"k" * 32)
+        os.chown(key_file(), 65534, 65534)
+        with pytest.raises(SettingsError, match=r"hmac_key\.json: belongs to user 65534"):
+            lake_key(tmp_path / "lake")
+
+
+def test_a_reader_s_query_ends_and_a_server_without_memory_is_started_again(home):
+    words = services.spark_command({"connect": 1, "jdbc": 2})
+    said = dict(word.split("=", 1) for word in words if "=" in word)
+    assert "-XX:+ExitOnOutOfMemoryError" in said["spark.driver.extraJavaOptions"].split()
+    assert 0 < int(said["spark.sql.thriftServer.queryTimeout"]) <= 600

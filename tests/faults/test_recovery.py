@@ -22,15 +22,17 @@ from conf.tables import table, table_names
 from spark_jobs.bronze.load import load_source
 from spark_jobs.embedded import maintain as maintenance
 from spark_jobs.embedded.maintain import compact, maintain, maintain_small
-from spark_jobs.errors import ClaimHeldError, DamagedTableError, LostClaimError, LostDataError
+from spark_jobs.errors import ClaimHeldError, DamagedTableError, LostClaimError, LostDataError, SelectionError
 from spark_jobs.functions.hashing import content_columns
 from spark_jobs.io.commits import commit_ids, is_there, missing_files
 from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import append_rows, open_table, opened, query, read_arrow
 from spark_jobs.io.vault import key_pads
 from spark_jobs.ops.claims import Claims, claims_on
 from spark_jobs.ops.rebuild import rebuild
 from spark_jobs.report.health import table_health
+from tests.real.reports import conf_with
 from tests.whole import worlds
 
 NOW = dt.datetime(2026, 4, 1, tzinfo=dt.UTC)
@@ -384,6 +386,48 @@ def test_what_is_compacted_while_it_is_written_loses_no_row(spark, tmp_path):
             assert "CONCURRENT" in str(error), error
     writer.join()
     assert wrote == list(range(6)) and lake.read(contract.name).count() == 6
+
+
+def test_a_home_that_was_moved_knows_its_landed_files_and_can_build_bronze_again(built, tmp_path, monkeypatch):
+    lake, home = built
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(home, moved)
+    monkeypatch.setenv("THROUGHLINE_HOME", str(moved))
+    monkeypatch.delenv("THROUGHLINE_LANDING", raising=False)
+    shutil.rmtree(moved / "drops")
+    shutil.copytree(home / "drops", moved / "drops", ignore=shutil.ignore_patterns("2026-03-24*"))
+    here = Lake(lake.spark, str(moved / "lake"))
+    before = {stream: here.version(f"bronze.{stream}") for stream in ("sandbox_site__events", "sandbox_shop__order_lines")}
+    days = ("--from", str(worlds.FIRST), "--to", str(worlds.LAST))
+    assert "landed again" not in worlds.command(moved, "connectors", "pull", "sandbox_shop", *days).stdout
+    assert sum(one["rows_in"] for source in ("sandbox_shop", "sandbox_site") for one in load_source(here, source, "test")) == 0
+    assert before == {stream: here.version(f"bronze.{stream}") for stream in before}
+    records = read_rows(here, "bronze.sandbox_shop__order_lines")
+    rebuild(here, "bronze.sandbox_shop__order_lines", "test")
+    assert read_rows(here, "bronze.sandbox_shop__order_lines") == records
+
+
+def test_another_reporting_currency_labels_no_amount_that_was_made_in_the_one_before(copied, tmp_path):
+    """Amounts of the lake are in pounds; from now on they are to be in euros."""
+    orders = ("silver.fx_rates", "silver.order_lines", "silver.refunds", "silver.orders")
+    with conf_with(tmp_path / "conf"):
+        said = (tmp_path / "conf/platform.yml").read_text(encoding="utf-8")
+        (tmp_path / "conf/platform.yml").write_text(said.replace("reporting_currency: GBP", "reporting_currency: EUR"), encoding="utf-8")
+        before = contents(copied)
+        last = Range(worlds.LAST, worlds.LAST)
+        with pytest.raises(SelectionError, match=r"was built for GBP, Europe/London, and conf/platform\.yml now says EUR"):
+            run(copied, "gold.orders_daily", days=last, changed=True)
+        assert contents(copied) == before
+        amounts = dict(zip(*(read_arrow_columns(copied, "silver.orders", "order_id", "reporting_amount"))))
+        run(copied, *orders, days=last, changed=True)
+        now = dict(zip(*(read_arrow_columns(copied, "silver.orders", "order_id", "reporting_amount"))))
+        assert amounts.keys() == now.keys() and not any(now[one] == amounts[one] for one in now if now[one])
+        assert not any(outcome.wrote for outcome in run(copied, *orders, days=last, changed=True))
+
+
+def read_arrow_columns(lake, name, *columns):
+    rows = query(open_table(lake.root, name), f"select {', '.join(columns)} from rows")
+    return [rows[column].to_pylist() for column in columns]
 
 
 def test_ops_runs_of_an_older_lake_gets_the_columns_that_came_since(copied):
