@@ -403,7 +403,7 @@ def test_a_home_that_was_moved_knows_its_landed_files_and_can_build_bronze_again
     assert sum(one["rows_in"] for source in ("sandbox_shop", "sandbox_site") for one in load_source(here, source, "test")) == 0
     assert before == {stream: here.version(f"bronze.{stream}") for stream in before}
     records = read_rows(here, "bronze.sandbox_shop__order_lines")
-    rebuild(here, "bronze.sandbox_shop__order_lines", "test")
+    rebuild(here, "bronze.sandbox_shop__order_lines", "test", print)
     assert read_rows(here, "bronze.sandbox_shop__order_lines") == records
 
 
