@@ -364,6 +364,30 @@ def mapping(source_name: str) -> Mapping[str, Any]:
     return found
 
 
+def record_of(source_name: str, stream: str) -> Mapping[str, Any] | None:
+    """What a mapping reads of a stream's records, {format, schema} or {format, pattern, fields}; None where nothing reads them."""
+    if not (CONF / "mappings" / f"{source_name}.yml").is_file():
+        return None
+    streams = mapping(source_name)["streams"]
+    lookups = (spec.get("lookup") for spec in streams.values())
+    read = streams.get(stream) or next((one for one in lookups if isinstance(one, Mapping) and one.get("stream") == stream), {})
+    record = read.get("record")
+    return record if isinstance(record, Mapping) else None
+
+
+def names_in(ddl: str) -> frozenset[str]:
+    """The columns that a Spark DDL string names, without those within a structure."""
+    names, depth, is_next = set(), 0, True
+    for token in re.findall(r"`(?:[^`]|``)*`|[<>(),]|[^\s`<>(),:]+", ddl):
+        depth += (token in ("<", "(")) - (token in (">", ")"))
+        if token == ",":
+            is_next = is_next or depth == 0
+        elif is_next:
+            names.add(token.strip("`").replace("``", "`"))
+            is_next = False
+    return frozenset(names)
+
+
 def _named(values: Any, where: str) -> Mapping[str, Any]:
     """The values, which must be a mapping by names."""
     if not isinstance(values, Mapping):

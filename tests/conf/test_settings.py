@@ -51,3 +51,17 @@ def test_streams_are_a_mapping_of_mappings(tmp_path, monkeypatch, streams):
     monkeypatch.setattr(settings, "CONF", tmp_path)
     with pytest.raises(settings.SettingsError, match=r"shop_of_this_test\.yml: streams is .*; give a mapping of names"):
         settings.source("shop_of_this_test")
+
+
+def test_the_columns_of_a_schema_are_named_without_those_within_them():
+    ddl = "id STRING, `Cost (GBP)` decimal(18,2) NOT NULL,at:timestamp, page STRUCT<url: STRING, path: STRUCT<a: INT, b: INT>>, tags map<string,int>"
+    assert settings.names_in(ddl) == {"id", "Cost (GBP)", "at", "page", "tags"}
+    assert settings.names_in("`a``b` INT") == {"a`b"} and settings.names_in("") == frozenset()
+
+
+@pytest.mark.parametrize("name", settings.source_names())
+def test_what_a_mapping_reads_of_a_stream_can_be_told(name):
+    for stream in settings.source(name).streams:
+        record = settings.record_of(name, stream)
+        assert (record is not None) == (stream in mapping(name)["streams"])
+        assert record is None or "pattern" in record or settings.names_in(record["schema"])
