@@ -30,6 +30,8 @@ _held: dict[Path, int] = {}
 
 # what a source does with its records, and what it and its streams may be called: folders, tables and DAGs bear their names
 KINDS = ("batch", "event_log")
+# What is kept of a record that is longer than its stream's limit
+KEPT_BYTES = 64 * 1024
 NAME = "[A-Za-z][A-Za-z0-9_-]{0,79}"
 # an account's name is a folder's as well; vendors number theirs
 ACCOUNT = "[A-Za-z0-9][A-Za-z0-9._-]{0,79}"
