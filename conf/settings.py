@@ -32,6 +32,8 @@ _held: dict[Path, int] = {}
 KINDS = ("batch", "event_log")
 # What is kept of a record that is longer than its stream's limit
 KEPT_BYTES = 64 * 1024
+# With these ids of conversions begin that are not orders: an order of such a source could have another's id
+TAKEN = ("event", "refund")
 NAME = "[A-Za-z][A-Za-z0-9_-]{0,79}"
 # an account's name is a folder's as well; vendors number theirs
 ACCOUNT = "[A-Za-z0-9][A-Za-z0-9._-]{0,79}"
@@ -304,6 +306,13 @@ def source(name: str) -> Source:
         raise SettingsError(
             f"{path}: {strange} cannot be the name of a source or stream: letters, digits, _ and - are, from a letter on, up to 80"
         )
+    # tables are called <source>__<stream> and <table>__quarantine
+    if name in TAKEN or "__" in name or name.endswith("_"):
+        raise SettingsError(
+            f"{path}: {name!r} cannot be the name of a source: {list(TAKEN)} are taken, and no name has __ or ends in _; rename it"
+        )
+    if taken := [one for one in result.streams if f"_{one}".endswith("_quarantine")]:
+        raise SettingsError(f"{path}: {taken} cannot be the name of a stream: quarantine is what is set aside; rename it")
     if not re.fullmatch(ACCOUNT, result.account):
         raise SettingsError(f"{path}: account is {result.account!r}; letters, digits, . _ and - are allowed, up to 80, and no . _ - first")
     for table in result.silver:
