@@ -220,11 +220,13 @@ def _read_of(source: str, stream: str) -> tuple[frozenset[str], re.Pattern[bytes
     record = settings.record_of(source, stream) or {}
     if record.get("format") in ("csv", "json"):
         return settings.names_in(str(record.get("schema", ""))), None
+    pattern = str(record.get("pattern", ""))
     try:
         with warnings.catch_warnings():
             # Java and Python mean other sets by [a[b]] and [a&&b]
             warnings.simplefilter("error", FutureWarning)
-            return frozenset(), re.compile(str(record["pattern"]).encode(), re.ASCII) if "pattern" in record else None
+            # of bytes, so that a line in any encoding is judged
+            return frozenset(), re.compile(pattern.encode(), re.ASCII) if pattern and pattern.isascii() else None
     except (re.error, FutureWarning):  # what only Java's dialect knows judges no line here
         return frozenset(), None
 
