@@ -98,6 +98,7 @@ def spark_confs(*names: str) -> dict[str, str]:
 # the types of fields that are checked; a number may be written without a point
 SIMPLE: dict[str, Any] = {
     "int": int,
+    "int | None": (int, type(None)),
     "float": (int, float),
     "bool": bool,
     "str": str,

@@ -117,8 +117,10 @@ def _parse(name: str) -> Table:
     for column in columns:
         if column.holds not in HOLDS or (column.holds and column.type.lower() != "string"):
             raise SettingsError(f"{path}: columns.{column.name}: holds is {column.holds!r}; a string column may say {HOLDS[1:]}")
-        if column.ahead_days is not None and column.type.lower() not in ("date", "timestamp"):
-            raise SettingsError(f"{path}: columns.{column.name}: ahead_days is of a date or timestamp, this is {column.type}")
+        if column.ahead_days is not None and (column.ahead_days < 0 or column.type.lower() not in ("date", "timestamp")):
+            raise SettingsError(
+                f"{path}: columns.{column.name}: ahead_days is {column.ahead_days}; a date or timestamp has 0 or more, no {column.type}"
+            )
     for check in table.checks:
         if not (check.expect or check.unique or check.rows):
             raise SettingsError(f"{path}: check {check.id}: it checks nothing; give it expect, unique or rows")
