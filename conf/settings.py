@@ -30,6 +30,10 @@ _held: dict[Path, int] = {}
 
 # what a source does with its records, and what it and its streams may be called: folders, tables and DAGs bear their names
 KINDS = ("batch", "event_log")
+# What is kept of a record that is longer than its stream's limit
+KEPT_BYTES = 64 * 1024
+# With these ids of conversions begin that are not orders: an order of such a source could have another's id
+TAKEN = ("event", "refund")
 NAME = "[A-Za-z][A-Za-z0-9_-]{0,79}"
 # an account's name is a folder's as well; vendors number theirs
 ACCOUNT = "[A-Za-z0-9][A-Za-z0-9._-]{0,79}"
@@ -94,6 +98,7 @@ def spark_confs(*names: str) -> dict[str, str]:
 # the types of fields that are checked; a number may be written without a point
 SIMPLE: dict[str, Any] = {
     "int": int,
+    "int | None": (int, type(None)),
     "float": (int, float),
     "bool": bool,
     "str": str,
@@ -313,6 +318,13 @@ def source(name: str) -> Source:
         raise SettingsError(
             f"{path}: {strange} cannot be the name of a source or stream: letters, digits, _ and - are, from a letter on, up to 80"
         )
+    # tables are called <source>__<stream> and <table>__quarantine
+    if name in TAKEN or "__" in name or name.endswith("_"):
+        raise SettingsError(
+            f"{path}: {name!r} cannot be the name of a source: {list(TAKEN)} are taken, and no name has __ or ends in _; rename it"
+        )
+    if taken := [one for one in result.streams if f"_{one}".endswith("_quarantine")]:
+        raise SettingsError(f"{path}: {taken} cannot be the name of a stream: quarantine is what is set aside; rename it")
     if not re.fullmatch(ACCOUNT, result.account):
         raise SettingsError(f"{path}: account is {result.account!r}; letters, digits, . _ and - are allowed, up to 80, and no . _ - first")
     for table in result.silver:
@@ -373,6 +385,30 @@ def mapping(source_name: str) -> Mapping[str, Any]:
             if unknown := sorted(set(map(str, _named(target["columns"], f"{where}: {name}: columns"))) - columns):
                 raise SettingsError(f"{where}: {name} has no columns {unknown}; there are {sorted(columns)}")
     return found
+
+
+def record_of(source_name: str, stream: str) -> Mapping[str, Any] | None:
+    """What a mapping reads of a stream's records, {format, schema} or {format, pattern, fields}; None where nothing reads them."""
+    if not (CONF / "mappings" / f"{source_name}.yml").is_file():
+        return None
+    streams = mapping(source_name)["streams"]
+    lookups = (spec.get("lookup") for spec in streams.values())
+    read = streams.get(stream) or next((one for one in lookups if isinstance(one, Mapping) and one.get("stream") == stream), {})
+    record = read.get("record")
+    return record if isinstance(record, Mapping) else None
+
+
+def names_in(ddl: str) -> frozenset[str]:
+    """The columns that a Spark DDL string names, without those within a structure."""
+    names, depth, is_next = set(), 0, True
+    for token in re.findall(r"`(?:[^`]|``)*`|[<>(),]|[^\s`<>(),:]+", ddl):
+        depth += (token in ("<", "(")) - (token in (">", ")"))
+        if token == ",":
+            is_next = is_next or depth == 0
+        elif is_next:
+            names.add(token.strip("`").replace("``", "`"))
+            is_next = False
+    return frozenset(names)
 
 
 def _named(values: Any, where: str) -> Mapping[str, Any]:

@@ -22,6 +22,8 @@ FOLDER = CONF / "contracts"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 EVENT_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 COLUMNS = "requiredColumns"
+# Patterns are matched in time that grows with the text; one with a reference back to a group gives up after so many steps, and does not fit
+PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000)
 
 
 def refuse(uri: str) -> Any:
@@ -31,7 +33,7 @@ def refuse(uri: str) -> Any:
 
 def validator(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
     """The compiled schema, formats included. Raises ValueError where it is no schema of the draft or refers to what is not in it."""
-    return jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True, retriever=refuse)
+    return jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True, retriever=refuse, pattern_options=PATTERNS)
 
 
 def read_contract(path: Path) -> Mapping[str, Any]:

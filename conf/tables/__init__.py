@@ -19,6 +19,7 @@ class Field:
     """One column: Spark SQL type, whether it may be null, what it means, its unit and PII class.
 
     holds: what a string column of a mapped table is scrubbed as: text (that is what nothing said means), url, json or id.
+    ahead_days: of a date or timestamp of a mapped table, how many days after its record was landed it may lie; None = whenever.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Field:
     unit: str = ""
     pii: str = ""
     holds: str = ""
+    ahead_days: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +117,10 @@ def _parse(name: str) -> Table:
     for column in columns:
         if column.holds not in HOLDS or (column.holds and column.type.lower() != "string"):
             raise SettingsError(f"{path}: columns.{column.name}: holds is {column.holds!r}; a string column may say {HOLDS[1:]}")
+        if column.ahead_days is not None and (column.ahead_days < 0 or column.type.lower() not in ("date", "timestamp")):
+            raise SettingsError(
+                f"{path}: columns.{column.name}: ahead_days is {column.ahead_days}; a date or timestamp has 0 or more, no {column.type}"
+            )
     for check in table.checks:
         if not (check.expect or check.unique or check.rows):
             raise SettingsError(f"{path}: check {check.id}: it checks nothing; give it expect, unique or rows")

@@ -32,8 +32,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
+<<<<<<< HEAD
 from conf.landing import beside
 from conf.settings import made
+=======
+from conf.settings import KEPT_BYTES, made
+>>>>>>> known
 from connectors.errors import ChangedFileError, ConnectorError, LandingBusyError, LandingError, UnreadableFileError
 
 MANIFEST = "manifest.json"
@@ -42,8 +46,6 @@ PART_RECORDS = 50_000
 PART_BYTES = 64 * 1024 * 1024
 # Fast enough to keep up with a disk; a landing file is read once and then kept, so size matters less than CPU.
 GZIP_LEVEL = 3
-# What is kept of a record that is longer than its stream's limit
-KEPT_BYTES = 64 * 1024
 COPY_BYTES = 1024 * 1024
 # Linux's ioctl for a copy that shares the other file's blocks until one of the two is written
 FICLONE = 0x40049409

@@ -15,6 +15,8 @@ A stream in conf/sources/<source>.yml:
 A CSV row lands as a JSON object of strings under the header's names. A row with another number of fields lands as its own text, so that
 it is set aside later with the bytes it came with; so does a line that is no CSV. A quoted field may hold any number of lines; a quote that
 never closes, or not within MAX_ROW_BYTES, costs its own line only. Text is UTF-8; a file of UTF-16 or UTF-32 is refused.
+What a mapping reads of the stream says which file is another one: a CSV or Parquet file that has none of its columns, or a file of which
+not one record can be read, is refused; a record that cannot be read costs itself where others can.
 A CSV file with its header alone, and JSON lines or a log without a line, are an empty delivery: they say that there are no records. A file
 of 0 bytes that should have a header or is packed is an upload that has only begun, and is refused.
 """
@@ -30,6 +32,7 @@ import itertools
 import os
 import re
 import stat
+import warnings
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,6 +46,7 @@ from typing import Any, BinaryIO, cast
 import orjson
 
 from conf import settings
+from conf.personal import masked_text
 from conf.printing import shown
 from connectors.errors import ChangedFileError, ConnectorError, MissingFolderError, StreamDeclarationError, UnreadableFileError
 from connectors.kernel.drops import READ_BYTES, Folder, Watched, limited_lines, unreadable, within
@@ -84,6 +88,8 @@ QUOTED = re.compile(r'[^"]*+(?:""[^"]*+)*+("?)')
 WORKERS = 8
 WILD = re.compile(r"[*?]|\{date\}|\{delivery\}")
 KINDS_WITH_HEADER = ("csv", "parquet")
+# How many columns an error names, and how many letters of each
+MOST_NAMES, LONGEST_NAME = 8, 40
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,9 @@ class Stream:
     folder: Folder
     max_record_bytes: int
     max_expanded_bytes: int
+    # the columns that the source's mapping reads, and the pattern of a line that it reads; none where it reads none
+    columns: frozenset[str] = frozenset()
+    line: re.Pattern[bytes] | None = None
 
     @property
     def title(self) -> str:
@@ -202,7 +211,24 @@ def declared(source: settings.Source, name: str) -> Stream:
     base, below = _root_folder(root, source.source, name)
     key = f"streams.{name}.follow_symlinks: true in conf/sources/{source.source}.yml"
     folder = Folder(base / below, Path(os.path.realpath(base)) / below, follows, key)
-    return Stream(source, name, patterns, values.get("format"), delimiter, folder, **limits)
+    columns, line = _read_of(source.source, name)
+    return Stream(source, name, patterns, values.get("format"), delimiter, folder, **limits, columns=columns, line=line)
+
+
+def _read_of(source: str, stream: str) -> tuple[frozenset[str], re.Pattern[bytes] | None]:
+    """The columns, or the pattern of a line, that the source's mapping reads of a stream."""
+    record = settings.record_of(source, stream) or {}
+    if record.get("format") in ("csv", "json"):
+        return settings.names_in(str(record.get("schema", ""))), None
+    pattern = str(record.get("pattern", ""))
+    try:
+        with warnings.catch_warnings():
+            # Java and Python mean other sets by [a[b]] and [a&&b]
+            warnings.simplefilter("error", FutureWarning)
+            # of bytes, so that a line in any encoding is judged
+            return frozenset(), re.compile(pattern.encode(), re.ASCII) if pattern and pattern.isascii() else None
+    except (re.error, FutureWarning):  # what only Java's dialect knows judges no line here
+        return frozenset(), None
 
 
 def _limit(values: Mapping[str, Any], key: str, most: int, where: str) -> int:
@@ -572,9 +598,12 @@ def _parquet_rows(stream: Stream, path: Path, copy: Path) -> int:
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFileError(_not_of(path, "parquet", error)) from error
     groups = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
-    names = sum(len(name) + 4 for name in footer.schema.to_arrow_schema().names)
-    if max(groups, footer.num_rows * names) > stream.max_expanded_bytes:
+    names = footer.schema.to_arrow_schema().names
+    if max(groups, footer.num_rows * sum(len(name) + 4 for name in names)) > stream.max_expanded_bytes:
         _refuse_large(stream, path)
+    # a file without rows may have no columns; in `payload` stand records as they were received
+    if names and "payload" not in names:
+        _refuse_foreign(stream, path, names)
     return int(footer.num_rows)
 
 
@@ -583,6 +612,48 @@ def _refuse_large(stream: Stream, path: Path) -> None:
         f"{path}: holds more than {stream.max_expanded_bytes} bytes when it is unpacked; nothing of it was landed: deliver it in parts, or, "
         f"if it is right, set streams.{stream.name}.max_expanded_bytes in conf/sources/{stream.source.source}.yml"
     )
+
+
+def _refuse_foreign(stream: Stream, path: Path, names: Sequence[str]) -> None:
+    """Raises UnreadableFileError where a file has none of the columns that the mapping reads."""
+    if stream.columns and stream.columns.isdisjoint(names):
+        raise UnreadableFileError(
+            f"{path}: its columns are {_listed(names)}, and conf/mappings/{stream.source.source}.yml reads none of them for {stream.title}, "
+            f"but {_listed(sorted(stream.columns))}: it is another file; nothing of it was landed: deliver the right one"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names as an error shows them: a file without a header has a row of somebody's in its place."""
+    some = ", ".join(masked_text(name)[:LONGEST_NAME] for name in names[:MOST_NAMES])
+    return f"({some}{', …' if len(names) > MOST_NAMES else ''})"
+
+
+def _is_read(stream: Stream, payload: bytes) -> bool:
+    """Whether the mapping can read a record: it is a JSON object with one of its columns, or a line that its pattern fits."""
+    if stream.line is not None:
+        return stream.line.search(payload) is not None
+    try:
+        found = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, dict) and not stream.columns.isdisjoint(found)
+
+
+def _some_read(stream: Stream, path: Path, records: Iterable[Record]) -> Iterator[Record]:
+    """The records. Raises UnreadableFileError at their end when there were some and the mapping can read not one: it is another file, which
+    would replace its day's with nothing."""
+    count, is_known = 0, not stream.columns and stream.line is None
+    for record in records:
+        count += 1
+        is_known = is_known or _is_read(stream, record.payload)
+        yield record
+    if count and not is_known:
+        expected = f"a record with one of {_listed(sorted(stream.columns))}" if stream.columns else "a line of the mapping's pattern"
+        raise UnreadableFileError(
+            f"{path}: holds {count} records, and not one is {expected}, as conf/mappings/{stream.source.source}.yml reads them for "
+            f"{stream.title}: it is another file, or damaged; nothing of it was landed: deliver the right one"
+        )
 
 
 def _format_of(path: Path, stream: Stream) -> str:
@@ -609,8 +680,9 @@ def _records(stream: Stream, todo: Todo, file: io.FileIO, kind: str, say: Callab
     packed = io.BufferedReader(watched, READ_BYTES)
     text = cast(BinaryIO, gzip.GzipFile(fileobj=packed, mode="rb") if path.name.endswith(".gz") else packed)
     lines = limited_lines(text, limit, stream.max_expanded_bytes, partial(_refuse_large, stream, path))
-    found = csv_records(lines, stream.delimiter, path, say) if kind == "csv" else line_records(lines, skip_blank=kind == "jsonl")
-    for record in found:
+    refuse = partial(_refuse_foreign, stream, path)
+    found = csv_records(lines, stream.delimiter, path, say, refuse) if kind == "csv" else line_records(lines, skip_blank=kind == "jsonl")
+    for record in _some_read(stream, path, found):
         # several lines of a CSV file may make one row that is too long
         yield (
             Record(record.row, within(record.payload, limit))
@@ -761,8 +833,16 @@ def _of_no_header(path: Path) -> str:
     return f"{path}: has no header, so it is no CSV file; nothing of it was landed: deliver it with its header, which alone says that there are no rows"
 
 
-def csv_records(lines: Iterable[bytes], delimiter: str, path: Path, say: Callable[[str], None] = print) -> Iterator[Record]:
+def csv_records(
+    lines: Iterable[bytes],
+    delimiter: str,
+    path: Path,
+    say: Callable[[str], None] = print,
+    refuse: Callable[[Sequence[str]], None] = lambda _: None,
+) -> Iterator[Record]:
     """One record per CSV row: a JSON object of strings, or the line's own bytes when it is no row with the header's fields.
+
+    refuse: raises where the header's names are those of another file.
 
     `row` is the line of the file that the row begins on; the header is line 1. Time grows with the file, whatever its quotes; memory is
     bounded by MAX_ROW_BYTES beside one line, and the first row that goes beyond is said.
@@ -797,6 +877,7 @@ def csv_records(lines: Iterable[bytes], delimiter: str, path: Path, say: Callabl
         raise UnreadableFileError(
             f"{path}: line 1: the header names {names} hold a repeated or empty name; deliver the file with a clean header"
         )
+    refuse(names)
     is_said = False
     while (line := rows.next_line()) is not None:
         first, row, fields = rows.number, line, None

@@ -24,7 +24,7 @@ from pyspark.sql import Column, DataFrame, functions as F, types as T
 
 from conf.landing import beside, lies_now
 from conf.printing import shown
-from conf.settings import platform, source as declared_source
+from conf.settings import KEPT_BYTES, platform, source as declared_source
 from conf.tables import Field, Table, Write
 from spark_jobs.bronze.parquet_rows import LARGEST_PLAIN, SCHEMA as ROWS, is_for_spark, is_plain_json, read_rows, refusal
 from spark_jobs.errors import GateError, ThroughlineError
@@ -179,12 +179,20 @@ def read_parquet(lake: Lake, drops: list[tuple[dict[str, Any], dict[str, Any]]],
     is the record as received. for_spark: whether Spark's reader knows their types, compression and encodings."""
     paths = [file["path"] for _, file in drops]
     found = rows_by_spark(lake, paths) if for_spark else None
-    named = (rows_by_arrow(lake, paths) if found is None else found).select(
-        "_file", "_row", F.lit(1).alias("_page"), "payload", F.lit(None).cast("binary").alias("payload_bytes")
-    )
+    received = (rows_by_arrow(lake, paths) if found is None else found).withColumn("_sha256", F.sha2("payload", 256))
+    # as landing does with records of text: of a longer one than its stream's limit the beginning stays, to be set aside
+    is_long = F.octet_length("payload") > record_limit(drops[0][0])
+    cut = F.when(is_long, F.substring(F.col("payload").cast("binary"), 1, KEPT_BYTES)).alias("payload_bytes")
+    named = received.select("_file", "_row", F.lit(1).alias("_page"), F.when(~is_long, F.col("payload")).alias("payload"), cut, "_sha256")
     # one scan of all drops with what their manifests say beside it: a plan for each would be compiled for each
     facts = facts_of(lake, [(file["path"], m) for m, file in drops])
-    return named.withColumn("_sha256", F.sha2("payload", 256)).join(F.broadcast(facts), on="_file", how="left").select(*COLUMNS)
+    return named.join(F.broadcast(facts), on="_file", how="left").select(*COLUMNS)
+
+
+def record_limit(manifest: Mapping[str, Any]) -> int:
+    """How many bytes a record of the manifest's stream may have."""
+    stream = declared_source(manifest["source"]).streams.get(manifest["stream"], {})
+    return int(stream.get("max_record_bytes") or platform().max_record_bytes)
 
 
 def rows_by_spark(lake: Lake, paths: list[str]) -> DataFrame | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import Column, functions as F
 
-from conf.tables import Table
+from conf.tables import Field, Table
 from spark_jobs.functions.money import LIMIT
 
 # why a row is set aside whose delivery has another one of its key that says something else
@@ -24,6 +24,19 @@ def first_failing(contract: Table) -> Column:
     ]
     holes = [F.when(F.col(c.name).isNull(), f"null:{c.name}") for c in contract.columns if not c.nullable]
     return F.coalesce(*beyond, *holes, *failing_checks(contract))
+
+
+def in_the_future(field: Field, at: Column, landed_at: Column) -> Column:
+    """`in_the_future:<column>` where a time lies more than the column's ahead_days after its record was landed, else NULL.
+
+    Judged where values enter: one far time would end an object's current version, and win over every later change of a line, for ever.
+    """
+    latest = (
+        F.date_add(landed_at, field.ahead_days or 0)
+        if field.type.lower() == "date"
+        else landed_at + F.expr(f"interval {field.ahead_days} days")
+    )
+    return F.when(at > latest, f"in_the_future:{field.name}")
 
 
 def failing_checks(contract: Table) -> list[Column]:

@@ -16,6 +16,7 @@ from pyspark.sql import Column, DataFrame, functions as F, types as T
 from conf.settings import mapping, rules, source as declared_source
 from conf.tables import table
 from spark_jobs.functions.attempts import can_fail, is_carried, tried, value_of
+from spark_jobs.functions.fates import in_the_future
 from spark_jobs.functions.identifiers import identifier_key, normalised, read_by_library, scoped
 from spark_jobs.functions.text import number_sql, stripped_sql, whole_number_sql
 from spark_jobs.io.lake import Lake, quoted
@@ -320,12 +321,14 @@ def _stream_candidates(
     for step in ({**fitted}, *identifier_values(sought, columns.get("country", "null"))):
         # Spark Connect takes no empty set of columns
         records = records.withColumns(step) if step else records
+    dated = ((c, F.col(f"_fit_{c.name}")) for c in contract.columns if c.ahead_days is not None and f"_fit_{c.name}" in fitted)
+    future = [in_the_future(c, at, F.col("_extracted_at")) for c, at in dated]
     rows = records.select(
         *values,
         *extras,
         F.col("_file").alias("_source_file"),
         F.col("_row").alias("_source_row"),
-        F.coalesce(F.col("_reason"), *broken, rejected, *misfits).alias("_reason"),
+        F.coalesce(F.col("_reason"), *broken, rejected, *misfits, *future).alias("_reason"),
         *CARRIED,
         "_unmapped",
         "_superseded",

@@ -3,9 +3,9 @@
 Visits come from sessions (Direct too: the models decide what a Direct visit is worth); a session without a page view and without a
 channel is no contact. Clicks, opens, views and mailings come from the events that conf/rules/journeys.yml names; an open that a mail
 service's proxy made is none. cost_amount is the price of one such contact (spend by clicks or impressions of the ad, else the campaign,
-on the ad account's day): a click and the visit that it led to both have it, so it is compared, not added up.
-Known limits: an e-mail click and the visit that it led to are two touchpoints; crawlers' visits are kept and flagged is_bot; campaigns
-of two ad accounts with one id share their price.
+on the ad account's day): a click and the visit that it led to both have it, so it is compared, not added up. A contact does not say which ad
+account it is of: where several accounts spend on one id on a day, the contact's channel tells them apart, else its price is not known.
+Known limits: an e-mail click and the visit that it led to are two touchpoints; crawlers' visits are kept and flagged is_bot.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,9 @@ from spark_jobs.functions.people import current_people, with_person
 from spark_jobs.job import Job
 
 DIRECT = "Direct"
-# Spend is known per ad, or at least per campaign; the finest that knows the contact sets its price.
-PRICED_BY = (("campaign_id", "ad_id"), ("campaign_id",))
+# Spend is known per ad, or at least per campaign; the finest that knows the contact, and of one account alone, sets its price.
+PRICED_BY = (("campaign_id", "ad_id"), ("campaign_id", "ad_id", "channel"), ("campaign_id",), ("campaign_id", "channel"))
+ZONED_BY = (("campaign_id",), ("campaign_id", "channel"))
 # What an event without tags is classified as: then the declared channel of its name says more.
 UNTAGGED = (DIRECT, "Unassigned")
 
@@ -68,19 +69,33 @@ def is_contact(declared: Mapping[str, Any]) -> Column:
     return reduce(lambda found, one: found & ~one, excepted, F.col("event_name").isin(*sorted(declared)))
 
 
+def sole(column: str) -> Column:
+    """The value that all rows of a group have; null where they have several."""
+    return F.when(F.min(column) == F.max(column), F.min(column))
+
+
+def zones(ad_spend: DataFrame, keys: tuple[str, ...]) -> DataFrame:
+    """One row per keys: the zone of the ad accounts' days; null where it is not one."""
+    return ad_spend.groupBy(*keys).agg(sole("account_time_zone").alias("zone"))
+
+
 def prices(ad_spend: DataFrame, keys: tuple[str, ...]) -> DataFrame:
-    """One row per keys and account day: what a click and an impression cost, in the reporting currency; null where there was none."""
+    """One row per keys and account day on which one account alone spent: what a click and an impression cost, in the reporting currency; null
+    where there was none."""
+    one_account = F.count_distinct("source", "account_id") == 1
     spent = ad_spend.where("reporting_amount is not null").groupBy(*keys, "spend_date")
     total = limited(F.sum("reporting_amount"), 10**11).cast("decimal(20,6)")
     each = {m: F.round(total / F.nullif(F.sum(m), F.lit(0)), 6).cast("decimal(18,6)").alias(f"per_{m}") for m in ("clicks", "impressions")}
-    return spent.agg(*each.values())
+    return spent.agg(*each.values(), one_account.alias("_is_sole")).where("_is_sole").drop("_is_sole")
 
 
 def with_cost(touches: DataFrame, ad_spend: DataFrame, cost_per: Mapping[str, str]) -> DataFrame:
     """The touches with cost_amount. cost_per: interaction -> clicks or impressions; other interactions cost nothing that is known."""
-    zones = ad_spend.groupBy("campaign_id").agg(F.min("account_time_zone").alias("zone"))
-    rows = touches.join(F.broadcast(zones), on="campaign_id", how="left")
-    rows = rows.withColumn("spend_date", F.to_date(F.from_utc_timestamp("touched_at", F.coalesce("zone", F.lit("UTC")))))
+    rows, known_zones = touches, []
+    for place, keys in enumerate(ZONED_BY):
+        rows = rows.join(F.broadcast(zones(ad_spend, keys).withColumnRenamed("zone", f"zone_{place}")), on=list(keys), how="left")
+        known_zones.append(F.col(f"zone_{place}"))
+    rows = rows.withColumn("spend_date", F.to_date(F.from_utc_timestamp("touched_at", F.coalesce(*known_zones))))
     found = []
     for place, keys in enumerate(PRICED_BY):
         known = prices(ad_spend, keys).withColumnsRenamed({f"per_{m}": f"per_{m}_{place}" for m in ("clicks", "impressions")})

@@ -155,3 +155,17 @@ def test_a_table_s_contract_that_says_nothing_sensible_is_an_error(monkeypatch, 
     monkeypatch.setattr(tables, "read_yaml", lambda path: settings.freeze({**settings.read_yaml(path), **change}))
     with pytest.raises(SettingsError, match=rf"orders_daily\.yml.*{error}"):
         tables._parse("gold.orders_daily")
+
+
+def test_the_columns_of_a_schema_are_named_without_those_within_them():
+    ddl = "id STRING, `Cost (GBP)` decimal(18,2) NOT NULL,at:timestamp, page STRUCT<url: STRING, path: STRUCT<a: INT, b: INT>>, tags map<string,int>"
+    assert settings.names_in(ddl) == {"id", "Cost (GBP)", "at", "page", "tags"}
+    assert settings.names_in("`a``b` INT") == {"a`b"} and settings.names_in("") == frozenset()
+
+
+@pytest.mark.parametrize("name", settings.source_names())
+def test_what_a_mapping_reads_of_a_stream_can_be_told(name):
+    for stream in settings.source(name).streams:
+        record = settings.record_of(name, stream)
+        assert (record is not None) == (stream in mapping(name)["streams"])
+        assert record is None or "pattern" in record or settings.names_in(record["schema"])

@@ -54,7 +54,7 @@ def test_a_mistake_is_answered_with_a_sentence(tmp_path, arguments, sentence):
 
 
 def test_a_damaged_file_ends_the_command_when_all_others_are_landed(tmp_path):
-    for day, content in ((19, b"no gzip"), (20, gzip.compress(b'{"event_id": "1"}\n'))):
+    for day, content in ((19, b"no gzip"), (20, gzip.compress(b'{"id": "1"}\n'))):
         path = tmp_path / f"drops/sandbox_site/events/2026-11-{day}.jsonl.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -14,6 +14,7 @@ import pytest
 from conf import settings
 from conf.settings import REPOSITORY, SettingsError
 from connectors.kernel import declarations
+from spark_jobs.ops import backfill
 
 SOURCE = """
 source: extra_shop
@@ -143,6 +144,7 @@ SOURCES = {
     "a kind that is none": SOURCE + "kind: eventlog\n",
     "streams that are a list": SOURCE.replace('{orders: {path: "{date}.csv"}}', "[orders]"),
     "a stream of another name": SOURCE.replace("{orders:", "{'or ders/..':"),
+    "a stream of what is set aside": SOURCE.replace("{orders:", "{my__quarantine:"),
     "a table that is none": SOURCE.replace("silver.events", "silver.evnts"),
     "tables that are a word": SOURCE.replace("[silver.events]", "silver.events"),
     "settings that are a word": SOURCE.replace("{root: drops}", "drops"),
@@ -173,6 +175,24 @@ def test_whatever_is_wrong_with_one_file_is_said_of_it_and_costs_no_other(conf, 
     assert f"{folder}/extra_shop.yml" in declarations.faults()["extra_shop"]
     assert [one.source for one in declarations.sound_sources()] == others
     assert "sandbox_site" in settings.sources_of("silver.events")
+
+
+@pytest.mark.parametrize("name", ["refund", "event", "extra__shop", "extra_"])
+def test_no_source_has_a_name_whose_ids_or_tables_could_be_another_s(conf, name):
+    (conf / f"sources/{name}.yml").write_text(SOURCE.replace("extra_shop", name))
+    settings.source_names.cache_clear()
+    assert list(settings.faults()) == [name] and f"{name!r} cannot be the name of a source" in settings.faults()[name]
+
+
+@pytest.mark.parametrize("broken", [{}, {"source": "source: [\n"}, {"mapping": "streams: [orders]\n"}])
+def test_a_plan_of_all_that_landed_leaves_the_wrong_source_out_and_says_so(conf, tmp_path, monkeypatch, broken):
+    monkeypatch.setenv("THROUGHLINE_HOME", str(tmp_path / "home"))
+    for name in ("extra_shop", "sandbox_shop"):
+        (tmp_path / "home/landing" / name).mkdir(parents=True)
+    write(conf, **broken)
+    made = backfill.plan({"dry_run": False, "from": "2026-03-25", "to": "2026-03-25"}, tmp_path / "home/lake")
+    assert made["sources"] == (["sandbox_shop"] if broken else ["extra_shop", "sandbox_shop"])
+    assert ("extra_shop: left out, " in made["note"]) == bool(broken)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")

@@ -289,6 +289,85 @@ def test_a_shop_s_quiet_day_loads_though_nothing_else_came(tmp_path):
     assert [(one["_row"], one["_slice_id"], one["payload"]) for one in rows] == [(0, "2026-03-25", None)]
 
 
+# --- another file under a name that is expected
+
+
+PAGE = (
+    b"<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>\n<body>try again, or ask ops@shop.example, please</body></html>\n"
+)
+SPEND = "network,campaign_id,spend_date,spend,currency\n"
+
+
+def parquet(columns: dict[str, list[object]]) -> bytes:
+    pq.write_table(pa.table(columns), sink := pa.BufferOutputStream())
+    return sink.getvalue().to_pybytes()
+
+
+REPORT = ("sandbox_marketing", "ad_spend", "{date}/delivered-{delivery}.csv", f"{SPEND}search,c1,2026-03-25,5,GBP\n".encode())
+CONTACTS = ("sandbox_marketing", "contacts", "{date}/{delivery}.jsonl", b'{"crm_id": "k1"}\n{ no json\n')
+FOREIGN = {
+    "a page as CSV": (*REPORT, PAGE, "its columns are (<!DOCTYPE html>), and conf/mappings/sandbox_marketing.yml reads none of them"),
+    "another report": (*REPORT, b"Day;Cost\n1;2\n", "its columns are (Day;Cost)"),
+    "another report without a row": (*REPORT, b"Day,Cost\n", "its columns are (Day, Cost)"),
+    "rows of another header": (
+        *REPORT,
+        f"{SPEND}search,c1\nsearch,c2\n".encode(),
+        "holds 2 records, and not one is a record with one of (",
+    ),
+    "a row in the header's place": (*REPORT, b"k1,ann@shop.example\nk2,bob@shop.example\n", "its columns are (k1, [email])"),
+    "a page as JSON lines": (*CONTACTS, PAGE, "holds 3 records, and not one is a record with one of ("),
+    "another stream's JSON lines": (*CONTACTS, b'{"Day": "1"}\n[{"crm_id": "k1"}]\n', "holds 2 records, and not one is"),
+    "another table": (
+        "sandbox_site",
+        "events",
+        "{date}/{delivery}.parquet",
+        parquet({"id": ["e1"], "event": ["page_viewed"]}),
+        parquet({"Day": ["1"]}),
+        "its columns are (Day)",
+    ),
+    "a page as a log": (
+        "web_access",
+        "access",
+        "{date}/{delivery}.log",
+        b'192.0.2.7 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5 "-" "curl/8"\nno line of a log\n',
+        PAGE,
+        "and not one is a line of the mapping's pattern",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "stream", "path", "good", "other", "told"), FOREIGN.values(), ids=FOREIGN)
+def test_a_file_that_its_mapping_cannot_read_costs_itself_and_not_what_its_day_has(
+    tmp_path, monkeypatch, name, stream, path, good, other, told
+):
+    monkeypatch.setenv("THROUGHLINE_HOME", str(tmp_path))
+    source = Source(name, "file_drop", {stream: {"path": path, "root": "drops"}}, "shop")
+    for delivery, content in enumerate((good, other), start=1):
+        file = tmp_path / "drops" / name / stream / path.replace("{date}", "2026-03-25").replace("{delivery}", str(delivery))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="nothing of it was landed") as error:
+        file_drop.pull(source, FIRST, LAST, Landing(tmp_path / "landing", "run-1"), print)
+    assert str(error.value).startswith(f"{file}: ") and told in str(error.value) and "@" not in str(error.value)
+    assert [one.manifest["attempt"] for one in attempts(tmp_path, name, stream)] == [1]
+
+
+def test_what_no_mapping_reads_is_landed_whatever_it_is(drops, tmp_path):
+    for suffix in ("csv", "jsonl", "log"):
+        (drops / f"page.{suffix}").write_bytes(PAGE.replace(b",", b"") + suffix.encode())
+    assert pull(tmp_path, shop(path="page.*"))[0].landed == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_json_lines_without_a_record_are_an_empty_delivery_of_what_a_mapping_reads_too(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("THROUGHLINE_HOME", str(tmp_path))
+    file = tmp_path / "drops/sandbox_marketing/contacts/2026-03-25.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    source = Source("sandbox_marketing", "file_drop", {"contacts": {"path": "{date}.jsonl"}}, "shop")
+    assert file_drop.pull(source, FIRST, LAST, Landing(tmp_path / "landing", "run-1"), print)["contacts"].landed == 1
+
+
 # --- what cannot be read
 
 
@@ -625,10 +704,10 @@ def test_a_line_of_400_megabytes_in_a_gz_takes_constant_memory(tmp_path):
     folder.mkdir(parents=True)
     size, block = 400 * 2**20, b"x" * 2**20
     with gzip.open(folder / "2026-03-25.jsonl.gz", "wb", compresslevel=1) as file:
-        file.write(b'{"event_id": "1"}\n')
+        file.write(b'{"id": "1"}\n')
         for _ in range(size // len(block)):
             file.write(block)
-        file.write(b'\n{"event_id": "2"}\n')
+        file.write(b'\n{"id": "2"}\n')
     code = (
         "import sys; from connectors.__main__ import main; code = main(); "
         "print(*(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))); sys.exit(code)"
@@ -639,7 +718,7 @@ def test_a_line_of_400_megabytes_in_a_gz_takes_constant_memory(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split()[-1]) < 150 * 1024
     first, cut, last = lines(attempts(tmp_path, "sandbox_site", "events")[0])
-    assert (first["payload"], last["payload"]) == ('{"event_id": "1"}', '{"event_id": "2"}')
+    assert (first["payload"], last["payload"]) == ('{"id": "1"}', '{"id": "2"}')
     assert cut["payload"] is None and len(base64.b64decode(cut["payload_bytes"])) == 64 * 1024
     digest = hashlib.sha256()
     for _ in range(size // len(block)):

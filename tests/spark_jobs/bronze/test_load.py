@@ -3,6 +3,7 @@
 import datetime as dt
 import decimal
 import gzip
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from connectors.sources import file_drop
 from spark_jobs.bronze import load
 from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.io.lake import Lake
+from spark_jobs.io.mapped import parsed
 
 DAY = dt.date(2026, 3, 1)
 SHOP = Source(
@@ -367,3 +369,25 @@ def test_a_file_that_nobody_can_make_records_of_is_named_when_all_others_are_loa
     loaded()
     assert found_in(lake) == {"once": ['{"id":3}'], "twice": ['{"id":"4"}']}
     assert "left out, because attempt 2 replaced it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unit", ["us", "ns"], ids=["read by Spark", "read by Arrow"])
+def test_a_parquet_row_beyond_its_stream_s_limit_is_its_beginning_and_too_large(shop, monkeypatch, unit):
+    drops, lake, loaded = shop
+    stream = {**SHOP.streams["orders"], "max_record_bytes": 100_000}
+    monkeypatch.setattr(load, "declared_source", lambda _: replace(SHOP, streams={"orders": stream}))
+    at = pa.array([NOON] * 4, pa.timestamp(unit))
+    exact = "é" * ((100_000 - len('{"id":""}')) // 2) + "e"
+    payloads = ['{"id":"1"}', f'{{"id":"{exact}"}}', f'{{"id":"{exact}+"}}', None]
+    assert len(payloads[1].encode()) == 100_000
+    pq.write_table(pa.table({"payload": payloads, "at": at}), drops / "received.parquet")
+    pq.write_table(pa.table({"id": ["1", "x" * 100_000], "at": at[:2]}), drops / "rows.parquet")
+    loaded()
+    rows = [row for row in bronze(lake) if row["_slice_id"] == "received.parquet"]
+    assert [row["payload"] for row in rows] == [*payloads[:2], None, None]
+    long = payloads[2].encode()
+    assert [row["payload_bytes"] for row in rows] == [None, None, bytearray(long[: 64 * 1024]), None]
+    assert rows[2]["_sha256"] == hashlib.sha256(long).hexdigest()
+    read = parsed(lake.spark.read.format("delta").load(lake.path("bronze.shop__orders")), {"format": "json", "schema": "id STRING"})
+    why = [row["_reason"] for row in read.orderBy("_slice_id", "_row").collect()]
+    assert why == [None, None, "too_large", "not_utf8", None, "too_large"]

@@ -87,6 +87,25 @@ def test_a_closed_contract_names_the_property_that_it_does_not_know(judged):
     assert judged('{"x_a": 1, "b": 2}', CLOSED) == ("contract:viewed:/b additionalProperties", [("/b", "added", "integer")])
 
 
+def test_a_pattern_is_matched_by_the_validator_s_engine_wherever_it_stands(judged):
+    # a class that Python does not know
+    named = {"type": "object", "patternProperties": {r"^\p{Lu}+$": {"type": "integer"}}}
+    assert judged('{"AB": 1, "ab": "x"}', named) == (None, [("/ab", "added", "string")])
+
+
+def test_a_pattern_that_takes_too_many_steps_fits_nothing_and_the_event_is_judged_without_it(judged):
+    twice = r"(a)\1b"
+    short, long = "a" * 10 + "b", "a" * 1_000_000 + "b"
+    schema = {
+        "type": "object",
+        "properties": {"code": {"type": "string", "pattern": twice}},
+        "patternProperties": {twice: {"type": "integer"}},
+    }
+    assert judged(f'{{"code": "{short}", "{short}": 1}}', schema) == (None, [])
+    assert judged(f'{{"code": "{long}"}}', schema) == ("contract:viewed:/code pattern", [])
+    assert judged(f'{{"{long}": 1}}', schema) == (None, [(f"/{long}"[:200], "added", "integer")])
+
+
 def test_a_sender_that_makes_names_up_does_not_fill_the_log(judged):
     names = ", ".join(f'"k{i}": 1' for i in range(2000))
     assert len(judged(f'{{"price": 1, {names}}}')[1]) == 50

@@ -19,7 +19,7 @@ EVENTS = (
 )
 SPEND = (
     "campaign_id STRING, ad_id STRING, spend_date DATE, account_time_zone STRING, impressions BIGINT, clicks BIGINT, "
-    "reporting_amount DECIMAL(18,2)"
+    "reporting_amount DECIMAL(18,2), source STRING, account_id STRING, channel STRING"
 )
 CONSENTS = "identifier_key STRING, purpose STRING, valid_from TIMESTAMP, valid_to TIMESTAMP, is_granted BOOLEAN"
 MAP = "identifier_key STRING, namespace STRING, person_id STRING, valid_from TIMESTAMP, valid_to TIMESTAMP"
@@ -78,8 +78,8 @@ def event(event_id, name, channel="Direct", key="e", campaign_id=None, ad_id=Non
     )
 
 
-def spend(amount, clicks=0, impressions=0, campaign_id="9", ad_id="", day=TODAY, zone="UTC"):
-    return (campaign_id, ad_id, day, zone, impressions, clicks, None if amount is None else Decimal(amount))
+def spend(amount, clicks=0, impressions=0, campaign_id="9", ad_id="", day=TODAY, zone="UTC", account=("ads", "a"), channel=None):
+    return (campaign_id, ad_id, day, zone, impressions, clicks, None if amount is None else Decimal(amount), *account, channel)
 
 
 def answer(granted, since, until=None, key="e", purpose="marketing"):
@@ -188,3 +188,21 @@ def test_the_day_of_a_cost_is_the_ad_account_s(touches_of):
     visits = [visit("s1", campaign_id="9", started_at=NOON), visit("s2", campaign_id="9", started_at=NOON + 3 * HOUR)]
     spent = [spend("1.00", 1, zone="Asia/Tokyo"), spend("3.00", 1, day=dt.date(2026, 1, 6), zone="Asia/Tokyo")]
     assert [str(t.cost_amount) for t in touches_of(visits, spent=spent)] == ["1.000000", "3.000000"]
+
+
+BOTH = (("search", "a"), ("social", "a"), ("search", "b"))
+
+
+@pytest.mark.parametrize("other", BOTH[1:])
+def test_accounts_that_share_a_campaign_s_id_share_no_price(touches_of, other):
+    visits = [visit("s1", "Paid Search", campaign_id="9"), visit("s2", "Paid Social", campaign_id="9"), visit("s3", campaign_id="9")]
+    search = [spend("1.00", 1, account=BOTH[0], channel="Paid Search")]
+    social = [spend("9.00", 1, account=other, channel="Paid Social", zone="Asia/Tokyo")]
+    assert [str(t.cost_amount) for t in touches_of(visits, spent=search + social)] == ["1.000000", "9.000000", "None"]
+    # nothing tells these apart
+    unnamed = [spend("1.00", 1, account=BOTH[0]), spend("9.00", 1, account=other)]
+    assert [t.cost_amount for t in touches_of(visits, spent=unnamed)] == [None] * 3
+    # an ad that one of them has is its own; on another day there is one of them alone
+    ads = [visit("s1", campaign_id="9", ad_id="x"), visit("s2", campaign_id="9", started_at=NOON - 24 * HOUR)]
+    spent = [spend("1.00", 1, account=BOTH[0], ad_id="x"), *unnamed, spend("4.00", 2, account=other, day=TODAY - 24 * HOUR)]
+    assert [str(t.cost_amount) for t in touches_of(ads, spent=spent)] == ["1.000000", "2.000000"]
