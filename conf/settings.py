@@ -20,7 +20,10 @@ from typing import Any
 
 import yaml
 
+from conf.rules import fault
+
 CONF = Path(__file__).resolve().parent
+SCHEMAS = CONF / "rules" / "schemas"
 REPOSITORY = CONF.parent
 # in every folder that the product makes in a home
 OWN_MARK = ".made_by_throughline"
@@ -293,8 +296,12 @@ def refuse_full_disk(path: str | Path) -> None:
 
 @cache
 def rules(name: str) -> Mapping[str, Any]:
-    """conf/rules/<name>.yml as a frozen mapping."""
-    return read_yaml(CONF / "rules" / f"{name}.yml")
+    """conf/rules/<name>.yml as a frozen mapping. Raises SettingsError naming the key that conf/rules/schemas/<name>.yml, or sense, forbids."""
+    path = CONF / "rules" / f"{name}.yml"
+    found = read_yaml(path)
+    if said := fault(name, found, read_yaml(SCHEMAS / f"{name}.yml"), rules):
+        raise SettingsError(f"{path}: {said}")
+    return found
 
 
 @cache

@@ -93,6 +93,8 @@ def of_trouble(error: BaseException, table: str = "", folder: str = "") -> Throu
     """The sentence for what a machine or a disk does to any work: full, read-only, another's, cut or missing files, too little memory; None for
     any other error. table and its folder: what the error's text may not name itself."""
     chain = _chain(error)
+    if said := _of_rules(chain, table):
+        return said
     text = "\n".join(f"{type(one).__name__}: {one}" for one in chain)
     if any(hasattr(one, "getCondition") for one in chain):
         # what Spark and Java quote are the values of rows
@@ -106,6 +108,28 @@ def of_trouble(error: BaseException, table: str = "", folder: str = "") -> Throu
             said = ": ".join(filter(None, (named or "the lake", meaning, place)))
             return kind(f"{said}. {advice.format(table=broken.removesuffix('__quarantine'))}.")
     return None
+
+
+def _of_rules(chain: list[BaseException], table: str) -> ThroughlineError | None:
+    """The sentence for an expression of conf/rules that failed on a row of the table's run; the row's values stay untold."""
+    asked = [one for one in chain if hasattr(one, "getQueryContext")]
+    if not asked or not table:
+        return None
+    from spark_jobs.functions.ruled import place_of_failure
+    from spark_jobs.job import jobs
+
+    names = jobs()[table].rules_read() if table in jobs() else ()
+    found = ((one, place) for one in asked if (place := place_of_failure(one, names)))
+    return next(
+        (
+            ThroughlineError(
+                f"{place} failed on a row of {table} ({one.getCondition()}). Nothing of it was published. "  # type: ignore[attr-defined]
+                "Write it so that it holds for every row, as try_divide and try_cast do."
+            )
+            for one, place in found
+        ),
+        None,
+    )
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -65,6 +65,10 @@ class Job:
         write = table(self.table).write
         return write.mode == "replace" and write.date is None
 
+    def rules_read(self) -> tuple[str, ...]:
+        """The files of conf/rules whose SQL the job runs."""
+        return (*((self.rules,) if self.rules else ()), *(("identity",) if self.is_mapped() else ()))
+
     def reach(self) -> int:
         """reach_days, as the rules have it."""
         return self.reach_days if isinstance(self.reach_days, int) else self.reach_days(rules(self.rules or ""))

@@ -25,6 +25,7 @@ from conf.settings import CONF, REPOSITORY, SettingsError, mapping, platform, ru
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError, of_trouble, safe_message
 from spark_jobs.functions.plans import materialised
+from spark_jobs.functions.ruled import refuse_wrong_sql
 from spark_jobs.functions.scrubbing import MASKED, masked_counts, with_scrubbed
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, bronze_of, candidates
@@ -152,6 +153,7 @@ class Runner:
                 plan.append((job, None))
                 continue
             plan += [(job, s) for s in self._sources_feeding(job) if s == only_source or (only_source is None and self._has_rows(job, s))]
+        refuse_wrong_sql((name for job, _ in plan for name in job.rules_read()), self.lake.spark)
         # a run of a range alone follows the rows that it moves itself to other days, where a table was there before it
         began = {
             (job.table, source): [(dt.date.max, self._input_versions(job, source))] if self.lake.exists(job.table) else []

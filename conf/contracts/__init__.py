@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,62 @@ EVENT_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 COLUMNS = "requiredColumns"
 # Patterns are matched in time that grows with the text; one with a reference back to a group gives up after so many steps, and does not fit
 PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000)
+# the draft's keywords that hold a schema, a list of schemas or schemas by name, and those that hold none
+ONE = [
+    "items",
+    "contains",
+    "additionalProperties",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "not",
+    "if",
+    "then",
+    "else",
+    "contentSchema",
+]
+MANY = ["allOf", "anyOf", "oneOf", "prefixItems"]
+NAMED = ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"]
+PLAIN = [
+    "$schema",
+    "$id",
+    "$ref",
+    "$anchor",
+    "$dynamicRef",
+    "$dynamicAnchor",
+    "$vocabulary",
+    "$comment",
+    "type",
+    "enum",
+    "const",
+    "multipleOf",
+    "maximum",
+    "exclusiveMaximum",
+    "minimum",
+    "exclusiveMinimum",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "maxItems",
+    "minItems",
+    "uniqueItems",
+    "maxContains",
+    "minContains",
+    "maxProperties",
+    "minProperties",
+    "required",
+    "dependentRequired",
+    "title",
+    "description",
+    "default",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "examples",
+    "format",
+    "contentEncoding",
+    "contentMediaType",
+]
 
 
 def refuse(uri: str) -> Any:
@@ -36,10 +92,34 @@ def validator(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True, retriever=refuse, pattern_options=PATTERNS)
 
 
+def said_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose members are there once each: the second one would take the first one's place in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the members {sorted(n for n in found if names.count(n) > 1)} stand twice")
+    return found
+
+
+def unknown_keywords(schema: Any, place: str = "") -> Iterator[str]:
+    """Keywords of a schema, and of those in it, that are none of the draft's, by their pointers: they would check nothing. A name that begins
+    with x- is a remark."""
+    if not isinstance(schema, dict):
+        return
+    known = {*ONE, *MANY, *NAMED, *PLAIN, *((COLUMNS,) if not place else ())}
+    yield from (f"{place}/{key}" for key in schema if key not in known and not key.startswith("x-"))
+    for key, held in schema.items():
+        if key in ONE:
+            yield from unknown_keywords(held, f"{place}/{key}")
+        elif key in MANY or key in NAMED:
+            for name, inner in held.items() if isinstance(held, dict) else enumerate(held):
+                yield from unknown_keywords(inner, f"{place}/{key}/{name}")
+
+
 def read_contract(path: Path) -> Mapping[str, Any]:
     """One contract file, checked. Raises SettingsError that names the file, what is wrong and what to do."""
     try:
-        schema = json.loads(path.read_bytes())
+        schema = json.loads(path.read_bytes(), object_pairs_hook=said_once)
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: not valid JSON ({error}); repair it there, or remove the file to check nothing") from None
     if not isinstance(schema, dict):
@@ -56,6 +136,11 @@ def read_contract(path: Path) -> Mapping[str, Any]:
         raise SettingsError(
             f"{path}: no valid JSON Schema at /{place}: {said}; repair it there, or remove the file to check nothing"
         ) from None
+    if unknown := list(unknown_keywords(schema)):
+        raise SettingsError(
+            f"{path}: {unknown} are no keywords of JSON Schema and check nothing; there are {sorted({*ONE, *MANY, *NAMED, *PLAIN})}, "
+            f"{COLUMNS} at the top, and x-… for remarks"
+        )
     columns, known = schema.get(COLUMNS, []), table("silver.events").column_names
     if not isinstance(columns, list) or not set(map(str, columns)) <= set(known):
         raise SettingsError(f"{path}: {COLUMNS} is {columns!r}; it is a list of columns of silver.events: {sorted(known)}")

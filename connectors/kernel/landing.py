@@ -32,12 +32,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-<<<<<<< HEAD
 from conf.landing import beside
-from conf.settings import made
-=======
 from conf.settings import KEPT_BYTES, made
->>>>>>> known
 from connectors.errors import ChangedFileError, ConnectorError, LandingBusyError, LandingError, UnreadableFileError
 
 MANIFEST = "manifest.json"

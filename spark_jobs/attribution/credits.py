@@ -13,15 +13,11 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window as W, WindowSpec, functions as F
 
-from conf.settings import SettingsError
 from conf.tables import table
 from spark_jobs.functions.rounding import largest_remainder
 from spark_jobs.job import Job
 
 COLUMNS = table("attribution.credits").column_names
-KINDS = ("first", "last", "last_non_direct", "linear", "position", "time_decay")
-# the numbers that a model of a kind needs
-NUMBERS = {"position": ("first", "middle", "last"), "time_decay": ("half_life_days",)}
 CREDIT_UNITS = 10**10
 DAY_SECONDS = 86_400
 
@@ -96,21 +92,6 @@ def path() -> WindowSpec:
 def decay(half_life_days: float) -> Column:
     """How much of a touch is left at the conversion, relative to the path's youngest: a long half-life ago is no underflow."""
     return F.pow(F.lit(2.0), -(F.col("_age_days") - F.col("_youngest")) / half_life_days)
-
-
-def check_models(rules: Mapping[str, Any]) -> None:
-    """Raises SettingsError naming the model whose numbers cannot be shares."""
-    for name, model in rules["models"].items():
-        where = f"conf/rules/attribution.yml: model {name}"
-        wrong = sorted(k for k in NUMBERS.get(model.get("kind"), ()) if not isinstance(model.get(k), int | float) or model[k] < 0)
-        if model.get("kind") not in KINDS:
-            raise SettingsError(f"{where} is of kind {model.get('kind')!r}; there are {', '.join(KINDS)}")
-        if wrong:
-            raise SettingsError(f"{where} needs {' and '.join(wrong)} as a number that is not negative")
-        if model["kind"] == "position" and abs(sum(model[k] for k in NUMBERS["position"]) - 1) > 1e-9:
-            raise SettingsError(f"{where}: first, middle and last must add up to 1")
-        if model["kind"] == "time_decay" and model["half_life_days"] == 0:
-            raise SettingsError(f"{where}: half_life_days must be more than 0")
 
 
 def share(model: Mapping[str, Any]) -> Column:
@@ -230,7 +211,6 @@ def credit_channels(
 
     conversions: journeys.conversions of the range; all_conversions, touchpoints: all rows. rules: conf/rules/attribution.yml.
     """
-    check_models(rules)
     wanted = targets(conversions, all_conversions)
     bases = all_conversions.where("conversion_type <> 'refund'").join(
         wanted.select(F.col("base_id").alias("conversion_id")).distinct(), on="conversion_id", how="left_semi"

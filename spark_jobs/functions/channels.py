@@ -13,23 +13,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from string import Formatter
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, functions as F
 
-from conf.settings import SettingsError
+from conf.rules import with_patterns
 from spark_jobs.functions.plans import materialised
 from spark_jobs.functions.text import stripped
 
-# the keys of conf/rules/channels.yml; spark_jobs/functions/scrubbing.py reads the last three
-KEYS = (
-    *("patterns", "channels", "unassigned", "event_types", "networks", "click_ids", "mediums", "kinds", "own_hosts", "payment_providers"),
-    *("scrubbed", "scrubbed_not", "scrubbed_values_kept"),
-)
 # whose hosts, with everything below them, bring nobody
 NO_REFERRERS = ("own_hosts", "payment_providers")
-HOST = re.compile(r"[^\sA-Z/:?#@.]+(\.[^\sA-Z/:?#@.]+)+")
 KINDS = ("none", "ai", "email", "search", "social", "video", "shopping")
 DEEPEST = 5
 NOT_SET = "(not set)"
@@ -117,39 +110,11 @@ def is_no_referrer(host: Column, rules: Mapping[str, Any]) -> Column:
     return host.rlike(rf"(^|\.)({'|'.join(hosts)})$") if hosts else F.lit(False)
 
 
-def check_channels(rules: Mapping[str, Any]) -> None:
-    """Raises SettingsError naming the key that is unknown or no list of hosts, and the rule that has no number, channel or condition, whose
-    number another one has, or whose pattern is unknown."""
-    if unknown := sorted(set(map(str, rules)) - set(KEYS)):
-        raise SettingsError(f"conf/rules/channels.yml: unknown keys {unknown}; allowed are {sorted(KEYS)}")
-    for key in NO_REFERRERS:
-        hosts = rules.get(key) or ()
-        is_list = isinstance(hosts, list | tuple)
-        if wrong := [h for h in hosts if not isinstance(h, str) or not HOST.fullmatch(h)] if is_list else hosts:
-            raise SettingsError(f"conf/rules/channels.yml: {key} has {wrong!r}; give hosts in lower case, as [blog.example, pay.example]")
-    numbers: set[int] = set()
-    for place, rule in enumerate(rules["channels"], start=1):
-        where = f"conf/rules/channels.yml: rule {rule.get('number', f'at place {place}')}"
-        absent = [key for key in ("number", "channel", "when") if rule.get(key) is None]
-        if absent:
-            raise SettingsError(
-                f"{where} has no {' and no '.join(absent)}; a rule is {{number: 101, channel: Podcast, when: \"traffic_source = 'acast'\"}}"
-            )
-        if rule["number"] in numbers:
-            raise SettingsError(f"{where} is there twice; give one of them a number of its own")
-        numbers.add(rule["number"])
-        unknown = {name for _, name, _, _ in Formatter().parse(str(rule["when"])) if name is not None} - set(rules["patterns"])
-        if unknown:
-            raise SettingsError(f"{where} names the patterns {sorted(unknown)}; there are {sorted(rules['patterns'])}")
-
-
 def channel_group(rules: Mapping[str, Any]) -> Column:
     """STRUCT<channel, number>: the first rule that the traffic columns meet, else (Unassigned, null)."""
-    check_channels(rules)
-    words = {name: "r'" + pattern.replace("'", "\\'") + "'" for name, pattern in rules["patterns"].items()}
     branches = F.when(F.lit(False), F.struct(F.lit("").alias("channel"), F.lit(0).alias("number")))
     for rule in rules["channels"]:
-        meets = F.coalesce(F.expr(rule["when"].format(**words)), F.lit(False))
+        meets = F.coalesce(F.expr(with_patterns(rules, rule["when"])), F.lit(False))
         branches = branches.when(meets, F.struct(F.lit(rule["channel"]).alias("channel"), F.lit(int(rule["number"])).alias("number")))
     nothing = F.struct(F.lit(rules["unassigned"]).alias("channel"), F.lit(None).cast("int").alias("number"))
     return branches.otherwise(nothing)

@@ -35,12 +35,28 @@ def test_a_dropped_file_is_a_contract_and_no_file_is_none(dropped, tmp_path):
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, "product_viewed", "written in https://json-schema.org/draft/2020-12"),
         ({"requiredColumns": ["prize"]}, "product_viewed", "requiredColumns is .*'prize'.*columns of silver.events"),
         ({}, "Product Viewed", "snake_case"),
+        ('{"required": ["price"], "required": []}', "product_viewed", r"members \['required'\] stand twice"),
+        ('{"properties": {"price": {"type": "number", "type": "string"}}}', "product_viewed", r"\['type'\] stand twice"),
+        ({"required_columns": ["order_id"]}, "product_viewed", r"\['/required_columns'\] are no keywords .*'required'.*requiredColumns"),
+        ({"properties": {"price": {"typ": "number"}}}, "product_viewed", r"'/properties/price/typ'"),
+        ({"allOf": [{"requried": ["price"]}]}, "product_viewed", r"'/allOf/0/requried'"),
+        ({"items": {"requiredColumns": ["order_id"]}}, "product_viewed", r"'/items/requiredColumns'"),
     ],
 )
 def test_a_broken_file_is_one_error_that_names_the_file_and_what_to_do(dropped, text, name, said):
     with pytest.raises(SettingsError, match=said) as error:
         dropped(text, name)
     assert f"{name}.json" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_members_may_be_called_like_anything_and_remarks_begin_with_x(dropped):
+    schema = {
+        "x-owner": "shop",
+        "properties": {"typ": {"type": "string"}},
+        "$defs": {"requried": {"enum": [{"typ": 1}]}},
+        "examples": [{"a": 1}],
+    }
+    assert dropped(schema) == {"product_viewed": schema}
 
 
 def test_the_shipped_contracts_load_and_cover_what_the_rules_name():

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from conf.settings import SettingsError, rules
-from spark_jobs.attribution.credits import JOB, check_models, credit_channels, longest_look_back
+from conf.settings import rules
+from spark_jobs.attribution.credits import JOB, credit_channels, longest_look_back
 
 NOON = dt.datetime(2026, 3, 10, 12)
 CONVERSIONS = (
@@ -152,21 +152,6 @@ def test_each_time_decay_model_has_its_own_half_life(ledger):
     rows = ledger([order(amount="3.00")], [touch("a", 1), touch("b", 0)], models=models)
     assert amounts(rows, "fast") == {"a": "1.00", "b": "2.00"}
     assert {m: sum(r.credit for r in rows if r.model == m) for m in models} == {"slow": Decimal(1), "fast": Decimal(1)}
-
-
-@pytest.mark.parametrize(
-    ("model", "said"),
-    [
-        ({"kind": "markov"}, "model mine is of kind 'markov'; there are first"),
-        ({"kind": "position", "first": 0.4, "middle": 0.4, "last": 0.4}, "must add up to 1"),
-        ({"kind": "position", "first": 1.4, "middle": -0.8, "last": 0.4}, "needs middle as a number that is not negative"),
-        ({"kind": "time_decay"}, "needs half_life_days"),
-        ({"kind": "time_decay", "half_life_days": 0}, "half_life_days must be more than 0"),
-    ],
-)
-def test_a_model_whose_numbers_are_no_shares_is_named(model, said):
-    with pytest.raises(SettingsError, match=said):
-        check_models({"models": {"mine": model}})
 
 
 def test_a_conversion_worth_nothing_still_has_its_credit(ledger):

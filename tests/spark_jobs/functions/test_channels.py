@@ -2,8 +2,8 @@
 
 import pytest
 
-from conf.settings import SettingsError, read_yaml, rules
-from spark_jobs.functions.channels import check_channels, with_channel, with_traffic, with_traffic_key
+from conf.settings import read_yaml, rules
+from spark_jobs.functions.channels import with_channel, with_traffic, with_traffic_key
 
 COLUMNS = ("utm_source", "utm_medium", "utm_campaign", "click_id", "click_id_type", "referrer_url", "page_url", "channel", "event_type")
 SHAPE = "case INT, " + ", ".join(f"{c} STRING" for c in (*COLUMNS, "ad_network"))
@@ -389,36 +389,6 @@ def test_own_sites_and_payment_providers_bring_nobody(spark):
         ("Organic Shopping", "10:manual"),
         *[("Referral", "14:referrer")] * len(others),
     ]
-
-
-@pytest.mark.parametrize(
-    ("broken", "said"),
-    [
-        ({"channel": "Podcast", "when": "true"}, "at place 1 has no number"),
-        ({"number": 101, "channel": "Podcast"}, "rule 101 has no when"),
-        ({"number": 2, "channel": "Podcast", "when": "true"}, "rule 2 is there twice"),
-        ({"number": 101, "channel": "Podcast", "when": "traffic_medium rlike {paidd}"}, r"patterns \['paidd'\]"),
-    ],
-)
-def test_a_broken_rule_is_named(broken, said):
-    with pytest.raises(SettingsError, match=said):
-        check_channels({**rules("channels"), "channels": (broken, *rules("channels")["channels"])})
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"own_host": ("blog.example",)}, r"channels.yml: unknown keys \['own_host'\]"),
-        ({"own_hosts": "blog.example"}, "own_hosts has 'blog.example'"),
-        ({"own_hosts": ("https://blog.example/",)}, r"own_hosts has \['https://blog.example/'\]"),
-        ({"own_hosts": ("blog.example", "Forum.example")}, r"own_hosts has \['Forum.example'\]"),
-        ({"payment_providers": ("paypal", 1.5)}, r"payment_providers has \['paypal', 1.5\]"),
-        ({"payment_providers": {"paypal.com": True}}, "payment_providers has {'paypal.com': True}"),
-    ],
-)
-def test_a_key_that_is_unknown_or_no_list_of_hosts_is_named(changed, said):
-    with pytest.raises(SettingsError, match=said):
-        check_channels({**rules("channels"), **changed})
 
 
 def test_a_rule_of_one_s_own_fires_in_its_place_and_says_so(spark):

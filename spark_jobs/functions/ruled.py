@@ -1,0 +1,74 @@
+"""The SQL that stands in conf/rules: analysed before a run uses it, and found again in what Spark says of a row that it fails on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import and_
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession, functions as F
+
+from conf.rules import expressions
+from conf.settings import SettingsError, rules
+from conf.tables import table
+
+TRAFFIC = ", ".join(f"{name} string" for name in ("traffic_source", "traffic_medium", "traffic_campaign", "source_kind", "traffic_origin"))
+
+
+def columns_seen(name: str) -> Mapping[str, tuple[str, str]]:
+    """By the beginning of a place in conf/rules/<name>.yml: the columns, as DDL, that its SQL may name, and the type that it must have."""
+    scored = table("segments.rfm")
+    return {
+        "channels": {"channels.": (TRAFFIC, "boolean")},
+        "identity": {"namespaces.": ("value string", "string")},
+        "journeys": {"": (table("silver.events").schema, "boolean")},
+        "segments": {
+            "rfm.": (", ".join(f"{c.name} {c.type}" for c in scored.columns if c.name != "rfm_segment"), "boolean"),
+            "segments.": (table("segments.profiles").schema, "boolean"),
+        },
+    }.get(name, {})
+
+
+def refuse_wrong_sql(names: Iterable[str], spark: SparkSession) -> None:
+    """Raises SettingsError naming the file and place of the first expression of these rules that Spark cannot parse or resolve, that cannot stand
+    in a condition (an aggregate, a window), or that is of another type than it must be. One analysis per kind of expression, no job."""
+    for name in sorted(set(names)):
+        for place, (columns, kind) in columns_seen(name).items():
+            declared = {where: sql for where, sql in expressions(name, rules(name)).items() if where.startswith(place)}
+            if declared and wrong(declared, columns, kind, spark):
+                said = next(
+                    (f"{where}: {said}" for where, sql in declared.items() if (said := wrong({where: sql}, columns, kind, spark))), None
+                )
+                raise SettingsError(f"conf/rules/{name}.yml: {said or f'{sorted(declared)} cannot stand together'}")
+
+
+def wrong(declared: Mapping[str, str], columns: str, kind: str, spark: SparkSession) -> str | None:
+    """What Spark has against some expressions over these columns, said of the first; None where it has nothing."""
+    first = next(iter(declared.values()))
+    try:
+        found = [F.expr(sql) for sql in declared.values()]
+        rows = spark.createDataFrame([], columns).where(reduce(and_, (one.isNotNull() for one in found)))
+        kinds = {field.dataType.simpleString() for field in rows.select(*(one.alias(f"_{i}") for i, one in enumerate(found))).schema.fields}
+    except PySparkException as error:
+        said = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        return f"{first!r} is no SQL over its columns: {said.split(' SQLSTATE')[0][:300]}"
+    strange = sorted(kinds - {kind, "void"})
+    return f"{first!r} is of type {strange[0]}; it must be {kind}" if strange else None
+
+
+def place_of_failure(error: BaseException, names: Iterable[str]) -> str | None:
+    """Where in these rules stands the SQL that failed on a row, as Spark's error quotes it: 'conf/rules/<name>.yml: <place>'; None where nowhere."""
+    try:
+        quoted = {context.fragment() for context in error.getQueryContext()} - {""}  # type: ignore[attr-defined]
+    except Exception:  # an error that carries no such thing, or a plan made without SQL
+        return None
+    return next(
+        (
+            f"conf/rules/{name}.yml: {where}"
+            for name in names
+            for where, sql in expressions(name, rules(name)).items()
+            if any(part in sql for part in quoted)
+        ),
+        None,
+    )
