@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from conf.rules import fault
+from conf.rules import fault, plain
 
 CONF = Path(__file__).resolve().parent
 SCHEMAS = CONF / "rules" / "schemas"
@@ -267,7 +267,7 @@ def platform() -> Platform:
     for name, (is_right, told) in RANGES.items():
         if not is_right(value := getattr(result, name)):
             raise SettingsError(f"{path}: {name} is {value!r}; it must be {told}")
-    finer = [c for decimals, listed in rules("currencies")["decimals"].items() if decimals > 2 for c in listed]
+    finer = [c for decimals, listed in rules("currencies")["decimals"].items() if int(decimals) > 2 for c in listed]
     if result.reporting_currency in finer:
         raise SettingsError(
             f"{path}: reporting_currency is {result.reporting_currency}, whose amounts have more than two decimals, which reports and credits have; "
@@ -301,7 +301,8 @@ def rules(name: str) -> Mapping[str, Any]:
     found = read_yaml(path)
     if said := fault(name, found, read_yaml(SCHEMAS / f"{name}.yml"), rules):
         raise SettingsError(f"{path}: {said}")
-    return found
+    result: Mapping[str, Any] = freeze(plain(found))
+    return result
 
 
 @cache

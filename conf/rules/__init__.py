@@ -45,13 +45,13 @@ def quoted(value: Any) -> str:
 
 
 def plain(value: Any, path: tuple[Any, ...] = ()) -> Any:
-    """The frozen value as dicts and lists, for a JSON Schema and for people."""
+    """The frozen value as dicts and lists, its keys as texts and 30.0 as 30, which a JSON Schema takes for the same."""
     if isinstance(value, Mapping):
         is_numbered = path in NUMBERED
         return {str(k) if is_numbered and type(k) is int else k: plain(item, (*path, k)) for k, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item, (*path, place)) for place, item in enumerate(value)]
-    return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def step(values: Any, part: Any) -> Any:
@@ -84,6 +84,8 @@ def in_plain(_: str, values: Rules, schema: Rules, others: object) -> str | None
                 yield from strange(item, (*path, place))
         elif not isinstance(value, str | int | float | None):
             yield f"{place_of(path, values)} is {value!r}; it must be a text, a number, true or false: put it in quotes"
+        elif isinstance(value, str) and not value.isascii() and value != value.encode(errors="replace").decode():
+            yield f"{place_of(path, values)} has half of a character, as \\ud800; write the whole character"
         elif isinstance(value, float) and not math.isfinite(value):
             yield f"{place_of(path, values)} is {value!r}; it must be a finite number"
 

@@ -155,6 +155,7 @@ WRONG = [
     ("channels", ("scrubbed",), [], r"scrubbed is \[\]; it must be a list of names"),
     ("channels", ("scrubbed_values_kept",), [True], r"scrubbed_values_kept \(item 1\) is True; it must be a text, in quotes"),
     ("channels", ("unassigned",), GONE, r"lacks the keys \['unassigned'\]"),
+    ("channels", ("networks", "search"), "Paid \ud800", r"networks.search has half of a character"),
     # currencies
     ("currencies", ("decimals", "5"), ["EUR"], r"decimals: unknown keys \['5'\]; allowed are \['0'"),
     ("currencies", ("decimals", "0"), "JPY", r"decimals.0 is 'JPY'; it must be a list of currencies"),
@@ -272,6 +273,11 @@ RIGHT = [
 @pytest.mark.parametrize(("name", "place", "value"), RIGHT, ids=[f"{n}-{'.'.join(map(str, p))}-{i}" for i, (n, p, _) in enumerate(RIGHT)])
 def test_what_is_right_stays_right(written, name, place, value):
     assert written(name, changed(name, place, value))
+
+
+def test_a_whole_number_with_a_point_is_a_whole_number(written):
+    read = written("journeys", changed("journeys", ("sessions", "gap_minutes"), 30).replace("gap_minutes: 30", "gap_minutes: 30.0"))
+    assert repr(read["sessions"]["gap_minutes"]) == "30"
 
 
 def test_a_channel_that_a_source_names_can_be_declared_and_then_excluded(written):
