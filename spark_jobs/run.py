@@ -143,6 +143,7 @@ class Runner:
         self.process_id = uuid.uuid4().hex
         self.platform = platform()
         self.recorder = Recorder(lake, self.process_id)
+        self.checked_rules: set[str] = set()
 
     def run(self, names: list[str], days: Range, only_source: str | None = None, changed: bool = False) -> list[Outcome]:
         """Build the tables in order. Raises the first error after recording it; what was published before it stays."""
@@ -153,7 +154,6 @@ class Runner:
                 plan.append((job, None))
                 continue
             plan += [(job, s) for s in self._sources_feeding(job) if s == only_source or (only_source is None and self._has_rows(job, s))]
-        refuse_wrong_sql((name for job, _ in plan for name in job.rules_read()), self.lake.spark)
         # a run of a range alone follows the rows that it moves itself to other days, where a table was there before it
         began = {
             (job.table, source): [(dt.date.max, self._input_versions(job, source))] if self.lake.exists(job.table) else []
@@ -270,6 +270,9 @@ class Runner:
             outcome.status = "skipped"
             return
         gate.import_early()
+        # once a run, and by what builds something only: a run that finds nothing to do makes no session
+        refuse_wrong_sql(set(job.rules_read()) - self.checked_rules, self.lake.spark)
+        self.checked_rules |= set(job.rules_read())
         values = self.values(job, source, days, fence.run_id)
         given = self._given(job, source, part, values, outcome)
         result = job.transform(**given.inputs, **{name: values[name] for name in job.wants()})
