@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,6 +99,23 @@ def say(outcome: Any) -> None:
         outcome.status, facts + ("" if outcome.wrote else " · no new version")
     )
     print(shown(f"{outcome.seconds:6.1f} s  {name:<42} {outcome.days}  {verdict}"), flush=True)
+
+
+@app.command()
+def check(
+    what: Annotated[list[str] | None, typer.Argument(help="tables, layers, sources; all where nothing is named")] = None,
+) -> None:
+    """Try every declaration on empty inputs: sources, mappings, rules, contracts and transforms; each mistake is one sentence."""
+    from spark_jobs.check import mistakes
+    from spark_jobs.io.session import get_session
+
+    began = time.monotonic()
+    found = mistakes(what or (), lambda: get_session(small=True))
+    for one in found:
+        print(shown(one), flush=True)
+    print(f"{len(found)} mistakes" if found else f"all is right ({time.monotonic() - began:.0f} s)", flush=True)
+    if found:
+        raise typer.Exit(2)
 
 
 @app.command()

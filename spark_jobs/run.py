@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from conf.settings import CONF, REPOSITORY, SettingsError, mapping, platform, ru
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError, of_trouble, safe_message
 from spark_jobs.functions.plans import materialised
-from spark_jobs.functions.ruled import refuse_wrong_sql
+from spark_jobs.functions.ruled import refuse_wrong_sql, told
 from spark_jobs.functions.scrubbing import MASKED, masked_counts, with_scrubbed
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, bronze_of, candidates
@@ -242,10 +242,10 @@ class Runner:
             outcome.settled = settled
             return outcome
         except Exception as error:
-            told = None if isinstance(error, (ThroughlineError, SettingsError)) else of_trouble(error, job.table)
-            outcome.error = safe_message(told or error)[:2000]
-            if told:
-                raise told from error
+            trouble = None if isinstance(error, (ThroughlineError, SettingsError)) else of_trouble(error, job.table)
+            outcome.error = safe_message(trouble or error)[:2000]
+            if trouble:
+                raise trouble from error
             raise
         finally:
             outcome.seconds = time.monotonic() - clock
@@ -253,7 +253,7 @@ class Runner:
             self.say(outcome)
 
     def _build(self, job: Job, source: str | None, part: Part, fence: Fence, outcome: Outcome, again: bool = False) -> None:
-        contract, days = table(job.table), part.days
+        contract = table(job.table)
         outcome.input_versions = self._input_versions(job, source)
         # `self` is covered by the output's version, which the recorder compares as well
         asked = [
@@ -273,10 +273,22 @@ class Runner:
         # once a run, and by what builds something only: a run that finds nothing to do makes no session
         refuse_wrong_sql(set(job.rules_read()) - self.checked_rules, self.lake.spark)
         self.checked_rules |= set(job.rules_read())
-        values = self.values(job, source, days, fence.run_id)
+        given, judged = self._judged(job, source, part, fence.run_id, outcome)
+        self._publish(job, contract, source, part, fence, outcome, judged, given)
+
+    def tried(self, job: Job, source: str | None, days: Range) -> None:
+        """Read, transform and judge as a build does, and keep nothing of it."""
+        self._judged(job, source, Part(days), "", Outcome(job.table, source or "", days, ""))
+
+    def _judged(self, job: Job, source: str | None, part: Part, run_id: str, outcome: Outcome) -> tuple[Given, gate.Judged]:
+        """What one part of a table is made of, and its rows, each with its fate."""
+        contract, values = table(job.table), self.values(job, source, part.days, run_id)
         given = self._given(job, source, part, values, outcome)
         result = job.transform(**given.inputs, **{name: values[name] for name in job.wants()})
-        self._publish(job, contract, source, part, fence, outcome, result, given)
+        batch = typed(result, contract, keeps=(*PROVENANCE, *CARRIED, "_restated", "_drift") if given.mapped else ())
+        if not given.mapped and contract.write.mode == "replace" and contract.write.date:
+            batch = narrowed(job, part, batch.where(self.lake.bounds(contract, source, part.days) or "true"))
+        return given, gate.judge(batch, contract, bool(given.mapped), self.platform.accept_late_days)
 
     def values(self, job: Job, source: str | None, days: Range, run_id: str) -> dict[str, Any]:
         """The plain values that the job's functions may ask for by name."""
@@ -319,16 +331,9 @@ class Runner:
         part: Part,
         fence: Fence,
         outcome: Outcome,
-        result: DataFrame,
+        judged: gate.Judged,
         given: Given,
     ) -> None:
-        def narrow(rows: DataFrame) -> DataFrame:
-            return part.narrows(rows, F.col(job.key or "*"), contract.write.date or "")
-
-        batch = typed(result, contract, keeps=(*PROVENANCE, *CARRIED, "_restated", "_drift") if given.mapped else ())
-        if not given.mapped and contract.write.mode == "replace" and contract.write.date:
-            batch = narrow(batch.where(self.lake.bounds(contract, source, part.days) or "true"))
-        judged = gate.judge(batch, contract, bool(given.mapped), self.platform.accept_late_days)
         self.recorder.add_changes(changes_in(judged.rows, fence.run_id))
         # an event log has many senders, and none of them may stop the others
         is_log = given.mapped is not None and declared_source(source or "").kind == "event_log"
@@ -348,7 +353,13 @@ class Runner:
             seen = given.inputs[given.mapped].where("_reason is null")
             store_identifiers(self.lake, seen, replace(fence, claim=f"vault.identifiers/{fence.claim}"))
         done = self.lake.publish(
-            good, used + judged.counts["restated"], contract, source, part.days, fence, narrow if part.keys is not None else None
+            good,
+            used + judged.counts["restated"],
+            contract,
+            source,
+            part.days,
+            fence,
+            partial(narrowed, job, part) if part.keys is not None else None,
         )
         outcome.duplicates += done.outranked
         if given.mapped:
@@ -415,7 +426,7 @@ class Runner:
                 _ = rows.columns
                 return rows
             except AnalysisException as error:
-                raise SettingsError(f"conf/mappings/{source}.yml, {job.table}: {str(error).splitlines()[0]}") from None
+                raise SettingsError(f"conf/mappings/{source}.yml, {job.table}: {told(error)}") from None
         name = job.table if spec == "self" else spec.split("@")[0]
         contract = table(name)
         whole = spec == "self" or spec.endswith("@all") or contract.write.date is None
@@ -435,6 +446,11 @@ class Runner:
                 name: self.lake.version(name) for name in (*bronze_of(job.table, source), *(bronze_name(source, s) for s in looked_up))
             }
         return versions
+
+
+def narrowed(job: Job, part: Part, rows: DataFrame) -> DataFrame:
+    """Of a job's rows those that a part builds."""
+    return part.narrows(rows, F.col(job.key or "*"), table(job.table).write.date or "")
 
 
 def typed(result: DataFrame, contract: Table, keeps: Sequence[str]) -> DataFrame:

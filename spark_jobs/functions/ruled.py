@@ -43,6 +43,11 @@ def refuse_wrong_sql(names: Iterable[str], spark: SparkSession) -> None:
                 raise SettingsError(f"conf/rules/{name}.yml: {said or f'{sorted(declared)} cannot stand together'}")
 
 
+def told(error: PySparkException) -> str:
+    """What Spark has against an expression, in one line."""
+    return " ".join(line.strip() for line in str(error).splitlines() if line.strip()).split(" SQLSTATE")[0][:300]
+
+
 def wrong(declared: Mapping[str, str], columns: str, kind: str, spark: SparkSession) -> str | None:
     """What Spark has against some expressions over these columns, said of the first; None where it has nothing."""
     first = next(iter(declared.values()))
@@ -51,8 +56,7 @@ def wrong(declared: Mapping[str, str], columns: str, kind: str, spark: SparkSess
         rows = spark.createDataFrame([], columns).where(reduce(and_, (one.isNotNull() for one in found)))
         kinds = {field.dataType.simpleString() for field in rows.select(*(one.alias(f"_{i}") for i, one in enumerate(found))).schema.fields}
     except PySparkException as error:
-        said = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        return f"{first!r} is no SQL over its columns: {said.split(' SQLSTATE')[0][:300]}"
+        return f"{first!r} is no SQL over its columns: {told(error)}"
     strange = sorted(kinds - {kind, "void"})
     return f"{first!r} is of type {strange[0]}; it must be {kind}" if strange else None
 
