@@ -20,8 +20,9 @@ real: setup ## the same DAGs on real files: DATA=folder
 up: setup ## Airflow and the Spark server, nothing else, until Ctrl-C; what ends is started again
 	@$(PYTHON) -m spark_jobs up
 
-test: setup ## all tests (TESTS=path for a part)
+test: setup ## every declaration tried on empty inputs, then all tests (TESTS=path for a part)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@$(PYTHON) -m spark_jobs check
 	@$(PYTHON) -m pytest -n auto --no-loadscope-reorder $(TESTS)
 
 check: setup ## lint, format, types
@@ -29,6 +30,9 @@ check: setup ## lint, format, types
 
 bench-pipeline: setup ## CPU-seconds per stage beside DuckDB and a raw Spark copy; QUICK=1 ends within 5 minutes
 	@$(PYTHON) -m tests.bench.pipeline
+
+bench-engine: setup ## a small lake's CPU-seconds and Spark jobs beside the build of 2026-11-29; QUICK=1: each command in its own process, alone
+	@$(PYTHON) -m tests.bench.engine
 
 bench-score: setup ## how right the pipeline is about 50,000 simulated people, and what it costs; QUICK=1: 5,000
 	@$(PYTHON) -m tests.bench.score
@@ -51,4 +55,4 @@ doctor: ## Java, ports, disk, memory, key, versions, with the fix for each
 clean: ## remove what Throughline made and marked as its own (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
-.PHONY: help setup demo real up test check bench-pipeline bench-score score golden lock status doctor clean
+.PHONY: help setup demo real up test check bench-pipeline bench-engine bench-score score golden lock status doctor clean

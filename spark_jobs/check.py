@@ -20,7 +20,7 @@ from conf.settings import CONF, SettingsError, faults, mapping, platform, rules,
 from conf.tables import table, table_names
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.functions.plans import ANALYSED_ALONE
-from spark_jobs.functions.ruled import refuse_wrong_sql, told
+from spark_jobs.functions.ruled import declared_wrongly, refuse_wrong_sql, told
 from spark_jobs.io.keys import KEY_BYTES, write_key
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.ranges import Range
@@ -101,9 +101,7 @@ def _mistake(runner: Runner, job: Job, source: str | None) -> str | None:
     except (SettingsError, ThroughlineError) as error:
         return str(error)
     except PySparkException as error:
-        files = [f"conf/tables/{job.table.replace('.', '/')}.yml", f"spark_jobs/{job.table.replace('.', '/')}.py"]
-        files += [f"conf/mappings/{source}.yml"] if source and job.is_mapped() else []
-        return f"{job.table}{f', {source}' if source else ''}: {told(error)}; look in {', '.join(files)}"
+        return declared_wrongly(error, job.table, source if job.is_mapped() else None) or f"{job.table}: {told(error)}"
     return None
 
 

@@ -25,7 +25,7 @@ from conf.settings import CONF, REPOSITORY, SettingsError, mapping, platform, ru
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError, of_trouble, safe_message
 from spark_jobs.functions.plans import materialised
-from spark_jobs.functions.ruled import refuse_wrong_sql, told
+from spark_jobs.functions.ruled import declared_wrongly, refuse_wrong_sql, told
 from spark_jobs.functions.scrubbing import MASKED, masked_counts, with_scrubbed
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import CARRIED, bronze_name, bronze_of, candidates
@@ -242,7 +242,11 @@ class Runner:
             outcome.settled = settled
             return outcome
         except Exception as error:
-            trouble = None if isinstance(error, (ThroughlineError, SettingsError)) else of_trouble(error, job.table)
+            trouble: Exception | None = None
+            if said := declared_wrongly(error, job.table, source if job.is_mapped() else None):
+                trouble = SettingsError(said)
+            elif not isinstance(error, (ThroughlineError, SettingsError)):
+                trouble = of_trouble(error, job.table)
             outcome.error = safe_message(trouble or error)[:2000]
             if trouble:
                 raise trouble from error

@@ -13,6 +13,8 @@ from conf.rules import expressions
 from conf.settings import SettingsError, rules
 from conf.tables import table
 
+# what no try mends: conditions of Spark's errors about an expression or a name
+UNREADABLE = ("UNRESOLVED_", "PARSE_SYNTAX_ERROR", "DATATYPE_MISMATCH", "AMBIGUOUS_REFERENCE", "WRONG_NUM_ARGS", "INVALID_EXTRACT")
 TRAFFIC = ", ".join(f"{name} string" for name in ("traffic_source", "traffic_medium", "traffic_campaign", "source_kind", "traffic_origin"))
 
 
@@ -41,6 +43,15 @@ def refuse_wrong_sql(names: Iterable[str], spark: SparkSession) -> None:
                     (f"{where}: {said}" for where, sql in declared.items() if (said := wrong({where: sql}, columns, kind, spark))), None
                 )
                 raise SettingsError(f"conf/rules/{name}.yml: {said or f'{sorted(declared)} cannot stand together'}")
+
+
+def declared_wrongly(error: BaseException, name: str, source: str | None) -> str | None:
+    """The sentence for what Spark cannot read or resolve of a table's declarations; None for any other error. source: whose mapping it may be."""
+    if not isinstance(error, PySparkException) or not str(error.getCondition() or "").startswith(UNREADABLE):
+        return None
+    place = name.replace(".", "/")
+    files = [f"conf/tables/{place}.yml", f"spark_jobs/{place}.py", *([f"conf/mappings/{source}.yml"] if source else [])]
+    return f"{name}{f', {source}' if source else ''}: {told(error)}; look in {', '.join(files)}"
 
 
 def told(error: PySparkException) -> str:
