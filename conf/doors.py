@@ -47,6 +47,7 @@ def secret(name: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(3
 def connect_token() -> str:
     """The token that a Spark Connect client sends: SPARK_CONNECT_AUTHENTICATE_TOKEN, else that of this home's server; "" when there is none."""
     file = home() / CONNECT_TOKEN
+    refuse_foreign(file)
     return os.environ.get("SPARK_CONNECT_AUTHENTICATE_TOKEN") or (file.read_text(encoding="utf-8") if file.is_file() else "")
 
 

@@ -148,10 +148,12 @@ class Platform:
     max_expanded_bytes: int = 20 * 2**30
 
 
+# it looks through the whole time zone database
+time_zones = cache(zoneinfo.available_timezones)
 # what the values of conf/platform.yml must be beside their types, and how that is said
 RANGES: Mapping[str, tuple[Callable[[Any], object], str]] = {
     "reporting_currency": (lambda v: re.fullmatch("[A-Z]{3}", v), "the three capitals of ISO 4217, as GBP"),
-    "reporting_time_zone": (lambda v: v in zoneinfo.available_timezones(), "a time zone's name, as Europe/London"),
+    "reporting_time_zone": (lambda v: v in time_zones(), "a time zone's name, as Europe/London"),
     "accept_late_days": (lambda v: 0 <= v <= 3650, "from 0 to 3650"),
     "max_quarantine_share": (lambda v: 0 <= v <= 1, "a share from 0 to 1"),
     "lake": (lambda v: "://" in v or Path(v).is_absolute(), "an absolute path or a URL, as s3a://…"),

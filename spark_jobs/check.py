@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from spark_jobs.io.ranges import Range
 from spark_jobs.job import Job, jobs
 from spark_jobs.run import Runner, select_tables
 
+KEY_FILE = "THROUGHLINE_KEY_FILE"
 # of nothing every day is alike
 DAY = Range(dt.date(2026, 1, 1), dt.date(2026, 1, 1))
 
@@ -65,7 +66,7 @@ def _wrong_files(sources: Iterable[str]) -> Iterator[str]:
 
 def _wrong_jobs(tables: list[str], sources: list[str], session: Callable[[], SparkSession]) -> Iterator[str]:
     """What is wrong with what Spark is asked to do."""
-    with tempfile.TemporaryDirectory() as folder, _environment(folder):
+    with tempfile.TemporaryDirectory() as folder, _own_key(folder):
         lake = Lake(session, str(Path(folder, "lake")))
         try:
             refuse_wrong_sql(rule_names(), lake.spark)
@@ -74,7 +75,7 @@ def _wrong_jobs(tables: list[str], sources: list[str], session: Callable[[], Spa
             return
         lake.spark.conf.set(ANALYSED_ALONE, "true")
         runner = Runner(lake, "check")
-        pairs = [(jobs()[name], source) for name in tables for source in _parts(jobs()[name], source_names())]
+        pairs = [(jobs()[name], source) for name in tables for source in _parts(jobs()[name])]
         pairs += [(jobs()[name], one) for one in sources for name in _filled_by(one)]
         try:
             yield from filter(None, (_mistake(runner, job, source) for job, source in pairs))
@@ -82,11 +83,11 @@ def _wrong_jobs(tables: list[str], sources: list[str], session: Callable[[], Spa
             lake.spark.conf.unset(ANALYSED_ALONE)
 
 
-def _parts(job: Job, known: Iterable[str]) -> tuple[str | None, ...]:
+def _parts(job: Job) -> tuple[str | None, ...]:
     """The sources of a mapped job, each with a mapping of its own, else one of those that a table by source is built for, or None."""
     if job.is_mapped():
         return tuple(sources_of(job.table))
-    return (next(iter(known), None),) if table(job.table).write.partition_by else (None,)
+    return (next(iter(source_names()), None),) if table(job.table).write.partition_by else (None,)
 
 
 def _filled_by(source: str) -> list[str]:
@@ -106,13 +107,14 @@ def _mistake(runner: Runner, job: Job, source: str | None) -> str | None:
 
 
 @contextmanager
-def _environment(folder: str) -> Iterator[None]:
-    """A key and a lake of its own for the block: what is tried leaves no trace in the home."""
-    before: Mapping[str, str | None] = {name: os.environ.get(name) for name in ("THROUGHLINE_KEY_FILE",)}
-    os.environ["THROUGHLINE_KEY_FILE"] = str(key := Path(folder, "key.json"))
+def _own_key(folder: str) -> Iterator[None]:
+    """A key of its own for the block: what is tried leaves no trace in the home."""
+    before = os.environ.get(KEY_FILE)
+    os.environ[KEY_FILE] = str(key := Path(folder, "key.json"))
     write_key(key, secrets.token_bytes(KEY_BYTES))
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        del os.environ[KEY_FILE]
+        if before is not None:
+            os.environ[KEY_FILE] = before

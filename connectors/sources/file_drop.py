@@ -643,17 +643,23 @@ def _is_read(stream: Stream, payload: bytes) -> bool:
 def _some_read(stream: Stream, path: Path, records: Iterable[Record]) -> Iterator[Record]:
     """The records. Raises UnreadableFileError at their end when there were some and the mapping can read not one: it is another file, which
     would replace its day's with nothing."""
-    count, is_known = 0, not stream.columns and stream.line is None
-    for record in records:
-        count += 1
-        is_known = is_known or _is_read(stream, record.payload)
-        yield record
-    if count and not is_known:
-        expected = f"a record with one of {_listed(sorted(stream.columns))}" if stream.columns else "a line of the mapping's pattern"
-        raise UnreadableFileError(
-            f"{path}: holds {count} records, and not one is {expected}, as conf/mappings/{stream.source.source}.yml reads them for "
-            f"{stream.title}: it is another file, or damaged; nothing of it was landed: deliver the right one"
-        )
+    left, unread = iter(records), 0
+    if stream.columns or stream.line is not None:
+        for record in left:
+            yield record
+            if _is_read(stream, record.payload):
+                break
+            unread += 1
+        else:
+            if unread:
+                expected = (
+                    f"a record with one of {_listed(sorted(stream.columns))}" if stream.columns else "a line of the mapping's pattern"
+                )
+                raise UnreadableFileError(
+                    f"{path}: holds {unread} records, and not one is {expected}, as conf/mappings/{stream.source.source}.yml reads them for "
+                    f"{stream.title}: it is another file, or damaged; nothing of it was landed: deliver the right one"
+                )
+    yield from left
 
 
 def _format_of(path: Path, stream: Stream) -> str:

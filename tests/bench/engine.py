@@ -29,21 +29,15 @@ AIM, AIM_WARM, AIM_JOBS = 0.5, 0.41, 300
 WARM = """
 import json, sys
 from pathlib import Path
-from pyspark import SparkContext
-import psutil
 from spark_jobs.io.session import get_session
+from tests.bench.stages import cpu_seconds, jobs_begun
 from tests.whole import worlds
-
-def spent():
-    me = psutil.Process()
-    cpu = sum(sum(p.cpu_times()[:4]) for p in (me, *me.children(recursive=True)))
-    return cpu, int(SparkContext._active_spark_context._jsc.sc().dagScheduler().numTotalJobs())
 
 spark = get_session('bench', small=True)
 for home in sys.argv[1:]:
-    cpu, jobs = spent()
+    cpu, jobs = cpu_seconds(), jobs_begun()
     worlds.run(worlds.load(spark, Path(home)), Path(home))
-print(json.dumps({'cpu_seconds': spent()[0] - cpu, 'spark_jobs': spent()[1] - jobs}))
+print(json.dumps({'cpu_seconds': cpu_seconds() - cpu, 'spark_jobs': jobs_begun() - jobs}))
 """
 
 
