@@ -1,6 +1,7 @@
 """What `quarantine show` says of a row set aside."""
 
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -23,16 +24,28 @@ def shown(monkeypatch, tmp_path, capsys):
     return lines
 
 
-def test_the_line_is_shown_with_the_dropped_file_it_is_of(shown, tmp_path):
-    (tmp_path / "manifest.json").write_text(json.dumps({"origin": {"path": "/drops/shop/orders/2026-11-20.csv"}}))
-    assert shown(str(tmp_path / "part-00001.jsonl.gz")) == ["q1  open  malformed_json", "  /drops/shop/orders/2026-11-20.csv line 7", "  {"]
+@pytest.fixture
+def attempt(home) -> Path:
+    """The folder that an attempt was landed in."""
+    folder = home / "landing" / "shop" / "orders" / "main" / "2026-11-20..2026-11-20" / "001"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("landed_under", [None, "/elsewhere/landing"], ids=["here", "in a home that was moved"])
+def test_the_line_is_shown_with_the_dropped_file_it_is_of(shown, attempt, landed_under):
+    (attempt / "manifest.json").write_text(json.dumps({"origin": {"path": "/drops/shop/orders/2026-11-20.csv"}}))
+    part = str(attempt / "part-00001.jsonl.gz")
+    if landed_under:
+        part = landed_under + part.partition("/landing")[2]
+    assert shown(part) == ["q1  open  malformed_json", "  /drops/shop/orders/2026-11-20.csv line 7", "  {"]
 
 
 @pytest.mark.parametrize("manifest", [None, "{", "[]", "{}"])
-def test_a_part_whose_manifest_does_not_say_its_origin_is_shown_itself(shown, tmp_path, manifest):
+def test_a_part_whose_manifest_does_not_say_its_origin_is_shown_itself(shown, attempt, manifest):
     if manifest is not None:
-        (tmp_path / "manifest.json").write_text(manifest)
-    assert shown(str(tmp_path / "part-00001.jsonl.gz"))[1] == f"  {tmp_path}/part-00001.jsonl.gz line 7"
+        (attempt / "manifest.json").write_text(manifest)
+    assert shown(str(attempt / "part-00001.jsonl.gz"))[1] == f"  {attempt}/part-00001.jsonl.gz line 7"
 
 
 def test_a_replayed_or_derived_row_has_no_dropped_file(shown):
