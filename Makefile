@@ -20,10 +20,13 @@ real: setup ## the same DAGs on real files: DATA=folder
 up: setup ## Airflow and the Spark server, nothing else, until Ctrl-C; what ends is started again
 	@$(PYTHON) -m spark_jobs up
 
-test: setup ## every declaration tried on empty inputs, then all tests (TESTS=path for a part)
+test: setup ## every declaration tried on empty inputs, then the tests (TESTS=path for a part)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@$(PYTHON) -m spark_jobs check
-	@$(PYTHON) -m pytest -n auto --no-loadscope-reorder $(TESTS)
+	@$(PYTHON) -m pytest -n auto --no-loadscope-reorder --durations=40 --durations-min=20 -m "not whole" $(TESTS)
+
+test-whole: setup ## what takes long: the real data, a cluster, the full profile, the README's commands one by one
+	@$(PYTHON) -m pytest -n auto --no-loadscope-reorder --durations=40 --durations-min=20 -m whole $(TESTS)
 
 check: setup ## lint, format, types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy conf connectors
@@ -55,4 +58,4 @@ doctor: ## Java, ports, disk, memory, key, versions, with the fix for each
 clean: ## remove what Throughline made and marked as its own (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
-.PHONY: help setup demo real up test check bench-pipeline bench-engine bench-score score golden lock status doctor clean
+.PHONY: help setup demo real up test test-whole check bench-pipeline bench-engine bench-score score golden lock status doctor clean

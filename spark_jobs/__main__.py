@@ -59,8 +59,7 @@ def open_lake(root: str) -> Any:
     from spark_jobs.ops.claims import release_all
 
     path = root or platform().lake
-    # a server has its settings already: the lake's files need not be looked through
-    lake = OpenLake(lambda: get_session(small="SPARK_REMOTE" not in os.environ and is_small(path)), path)
+    lake = OpenLake(lambda: get_session(small=is_small(path)), path)
 
     def stop(*_: object) -> None:
         try:

@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, functions as F
 from conf.tables import table
 from spark_jobs.errors import UNREADABLE
 from spark_jobs.functions.people import current_people
-from spark_jobs.functions.plans import FEW_KEYS, materialised
+from spark_jobs.functions.plans import FEW_KEYS, materialised, number_of
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.mapped import bronze_of
 from spark_jobs.io.ranges import Range
@@ -49,7 +49,7 @@ class Part:
         is_whole = F.expr(self.whole.widened(before, after).where(date))
         others = rows.where(~is_whole).join(F.broadcast(named), (F.col(date) == F.col("_day")) & (key == F.col("_key")), "left_semi")
         found = materialised(others.select(*by))
-        is_few = found.count() <= FEW_KEYS
+        is_few = number_of(found) <= FEW_KEYS
         found = found.withColumn("_is_named", F.lit(True))
         picked = rows.join(F.broadcast(found) if is_few else found, on=list(by), how="left").where(is_whole | F.col("_is_named"))
         return picked.select(*rows.columns), rows.where(is_whole).select(*by).unionByName(found.select(*by))
@@ -102,7 +102,7 @@ def parts_of(
         return [Part(days), *(Part(Range(*span)) for span in (Range.of(earlier).spans() if earlier else ()))]
     if keys:
         few = materialised(reduce(lambda one, other: one.unionByName(other), keys).distinct())
-        if few.count() <= FEW_KEYS:
+        if number_of(few) <= FEW_KEYS:
             return [Part(Range.of(asked | again), few, days)]
     return [Part(Range.of(asked | again))]
 
@@ -185,7 +185,7 @@ def landed_days(lake: Lake, job: Job, source: str | None, versions: Mapping[str,
         since = versions.get(name, -1)
         if lake.version(name) > since:
             # bronze only grows: its whole is what came since, and more
-            landed = lake.feed(name, since) if lake.remembers(name, since) else lake.spark.read.format("delta").load(lake.path(name))
+            landed = lake.feed(name, since) if lake.remembers(name, since) else lake.stored(name)
             slices = landed.where("_slice_from is not null").select("_slice_from", "_slice_to").distinct()
             for first, last in ((dt.date.fromisoformat(r[0]), dt.date.fromisoformat(r[1])) for r in slices.collect()):
                 days |= set(Range(first, last).days())

@@ -24,7 +24,7 @@ from pyspark.sql import DataFrame, functions as F
 from conf.settings import CONF, REPOSITORY, SettingsError, mapping, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError, of_trouble, safe_message
-from spark_jobs.functions.plans import materialised
+from spark_jobs.functions.plans import materialised, numbers_of
 from spark_jobs.functions.ruled import declared_wrongly, refuse_wrong_sql, told
 from spark_jobs.functions.scrubbing import MASKED, masked_counts, with_scrubbed
 from spark_jobs.io.lake import Fence, Lake
@@ -386,13 +386,7 @@ class Runner:
             outcome.duplicates += judged.counts["duplicate"]
             outcome.late, outcome.quarantined = judged.counts["late"], judged.counts["quarantined"]
             return
-        counts = None
-        for arg, frame in given.counted.items():
-            if job.inputs[arg] == "self":
-                continue
-            one = frame.agg(F.count(F.lit(1)).alias("rows")).withColumn("input", F.lit(arg))
-            counts = one if counts is None else counts.unionByName(one)
-        rows = {r["input"]: r["rows"] for r in counts.collect()} if counts is not None else {}
+        rows = numbers_of({arg: frame for arg, frame in given.counted.items() if job.inputs[arg] != "self"})
         outcome.rows_in = outcome.rows_used = sum(rows.values())
         outcome.quarantined = 0
         self.recorder.add_inputs(outcome.run_id, rows)
@@ -411,9 +405,13 @@ class Runner:
             apart = F.broadcast(result.where("_fate = 'quarantined'").select(*rule["by"]).distinct())
             source_rows, result = (rows.join(apart, on=list(rule["by"]), how="left_anti") for rows in (source_rows, result))
         window = F.expr(rule["where"]) if rule.get("where") else F.lit(True)
-        expected = source_rows.where(window).agg(F.coalesce(F.sum(F.expr(rule["column"])), F.lit(0)).cast("decimal(38,10)")).first()[0]  # type: ignore[index]
-        per = F.col(rule["per"]) if rule.get("per") else F.lit("")
-        found = result.groupBy(per.alias("per")).agg(F.sum(F.expr(rule["equals"])).cast("decimal(38,10)").alias("total")).collect()
+        total = F.coalesce(F.sum(F.expr(rule["column"])), F.lit(0)).cast("decimal(38,10)").alias("total")
+        per = F.col(rule["per"]).cast("string") if rule.get("per") else F.lit("")
+        found = result.groupBy(per.alias("per")).agg(F.sum(F.expr(rule["equals"])).cast("decimal(38,10)").alias("total"))
+        sums = source_rows.where(window).agg(total).select(F.lit(None).cast("string").alias("per"), "total", F.lit(True).alias("is_input"))
+        rows = sums.union(found.select("per", "total", F.lit(False))).collect()
+        expected = next(r["total"] for r in rows if r["is_input"])
+        found = [r for r in rows if not r["is_input"]]
         wrong = {r["per"]: str(r["total"]) for r in found if r["total"] != expected}
         if wrong or (not found and expected):
             raise LedgerError(

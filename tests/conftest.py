@@ -9,7 +9,6 @@ from typing import Any
 
 import psutil
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 os.environ["TZ"] = "UTC"
 # Spark closes its connections when the streams that would say so are closed already
@@ -21,8 +20,17 @@ GROUPS = {
     "services": ("tests/whole/test_airflow.py", "tests/whole/test_readme.py", "tests/real/", "tests/faults/test_services_"),
     "lakes": ("tests/whole/",),
 }
+# what `make test-whole` runs and `make test` does not: the real data, a cluster, the full profile, the README's commands one by one
+WHOLE = (
+    "tests/real/",
+    "tests/whole/test_cluster.py",
+    "tests/whole/test_full_profile.py",
+    "tests/whole/test_readme.py",
+    "tests/whole/test_score.py",
+)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes run the tests: two where there is memory for them."""
     return 2 if psutil.virtual_memory().available >= MEMORY_FOR_TWO else 1
@@ -34,18 +42,28 @@ def group_of(test: str) -> str:
     return next((name for name, paths in GROUPS.items() if path.startswith(paths)), path)
 
 
-class Grouped(LoadScopeScheduling):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Each process takes a group when it has done the one before."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid)
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
 
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Grouped:
     return Grouped(config, log)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "whole: takes long, and is run by `make test-whole` alone")
+
+
+# before -m chooses
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(WHOLE):
+            item.add_marker(pytest.mark.whole)
     if hasattr(config, "workerinput"):
         first = [*GROUPS]
         items.sort(key=lambda item: first.index(group) if (group := group_of(item.nodeid)) in first else len(first))

@@ -11,6 +11,7 @@ import datetime as dt
 import hashlib
 import json
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -26,12 +27,13 @@ from conf.landing import beside, lies_now
 from conf.printing import shown
 from conf.settings import KEPT_BYTES, platform, source as declared_source
 from conf.tables import Field, Table, Write
+from spark_jobs.bronze.few import SAID, are_few, rows_of
 from spark_jobs.bronze.parquet_rows import LARGEST_PLAIN, SCHEMA as ROWS, is_for_spark, is_plain_json, read_rows, refusal
 from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.io.commits import missing_files
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import BRONZE, bronze_name
-from spark_jobs.io.small import open_table, query, table_uri
+from spark_jobs.io.small import arrow_schema, open_table, query, table_uri
 from spark_jobs.ops.claims import Claims
 from spark_jobs.ops.record import Recorder
 from spark_jobs.run import in_waves
@@ -53,8 +55,6 @@ JSON = {
 MOST_TASKS = 32
 # What a manifest must say for its files to be found and ordered
 NEEDED = ("account", "slice_id", "attempt", "format", "extracted_at", "files")
-# What a manifest says of all rows of its files
-SAID = ("source", "stream", "account", "request_id", "slice_from", "slice_to", "api_version", "run_id", "slice_id")
 
 
 def bronze_table(source: str, stream: str) -> Table:
@@ -283,6 +283,13 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
     empty = [m for m in found if m["path"] not in known and not any(f["records"] for f in m["files"])]
     if not fresh and not empty:
         return Loaded(contract.name, 0, 0, len(known), refused)
+    if lake.is_local and are_few(fresh):
+        rows = rows_of(fresh, empty, arrow_schema(contract), record_limit)
+        if rows is not None:
+            lake.create(contract, is_few=True)
+            _refuse_cut_files(contract.name, fresh, Counter(rows["_file"].to_pylist()), "nothing was loaded")
+            if lake.append_arrow(rows, contract, fence):
+                return Loaded(contract.name, promised, promised, len(known), refused)
     lake.create(contract)
     if declared_source(source).kind == "event_log" and all(m["format"] == "jsonl" for m in found):
         if fresh:

@@ -11,6 +11,7 @@ import math
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ MAX_PRECISION = 38
 SHORT_FLOATS = {pa.float16(): np.float16, pa.float32(): np.float32}
 PER_MICROSECOND = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
 # Below it, a whole number in a column of fractions is written as the whole number that it is: an id, where one row has none
-LARGEST_PLAIN = 1e16
+SMALLEST_PLAIN, LARGEST_PLAIN = 1e-5, 1e16
 
 
 def is_for_spark(footer: pq.FileMetaData) -> bool:
@@ -170,7 +171,7 @@ def map_values(array: pa.MapArray) -> list[dict[str, Any] | None]:
     return [dict(zip(names[a - begin : b - begin], items[a - begin : b - begin])) if is_there else None for a, b, is_there in spans]
 
 
-def float_values(array: pa.Array) -> list[float | str | None]:
+def float_values(array: pa.Array) -> list[Any]:
     """Numbers with the fewest digits that make them, a whole one below LARGEST_PLAIN without a point; what is no number by its name."""
     values = array.cast(pa.float64()).to_pylist()
     if short := SHORT_FLOATS.get(array.type):
@@ -182,9 +183,15 @@ def is_whole(number: float) -> bool:
     return number.is_integer() and abs(number) < LARGEST_PLAIN
 
 
-def number_value(number: float) -> float | str:
+def number_value(number: float) -> float | str | orjson.Fragment:
+    """A number as Spark writes it too: without an exponent where it is of everyday size, else with Java's."""
     if math.isfinite(number):
-        return int(number) if is_whole(number) else number
+        if is_whole(number) or "e" not in (text := repr(number)):
+            return int(number) if is_whole(number) else number
+        if SMALLEST_PLAIN <= abs(number) < LARGEST_PLAIN:
+            return orjson.Fragment(format(Decimal(text), "f"))
+        digits, _, exponent = text.partition("e")
+        return orjson.Fragment(f"{digits if '.' in digits else f'{digits}.0'}E{int(exponent)}")
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 

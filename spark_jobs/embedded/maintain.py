@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from spark_jobs.io.lake import Lake
 
 
+# of fewer bytes no reader leaves out enough files to notice
+CLUSTERED_BYTES = 64_000_000
+
+
 def every_table() -> list[str]:
     """Every source's bronze and the declared tables, those of ops, in which the others' work is noted, last."""
     bronze = [f"bronze.{one.source}__{stream}" for one in sources() for stream in one.streams]
@@ -69,8 +73,23 @@ def compact(lake: Lake, name: str, today: dt.date) -> None:
         oldest = today - dt.timedelta(days=contract.retention_days)
         if lake.spark.sql(f"SELECT 1 FROM {lake.sql_name(name)} WHERE {column} < DATE'{oldest}' LIMIT 1").collect():
             lake.spark.sql(f"DELETE FROM {lake.sql_name(name)} WHERE {column} < DATE'{oldest}'").collect()
+    cluster(lake, name)
     lake.spark.sql(f"OPTIMIZE {lake.sql_name(name)}").collect()
     lake.spark.sql(f"VACUUM {lake.sql_name(name)} RETAIN {KEEP_HOURS} HOURS").collect()
+
+
+def cluster(lake: Lake, name: str) -> None:
+    """Let a table that was made for few rows and has grown lie in its contract's clusters, which the next OPTIMIZE makes."""
+    from spark_jobs.bronze.load import bronze_table
+    from spark_jobs.io.lake import is_clustered
+
+    source, _, stream = name.removeprefix("bronze.").partition("__")
+    contract = table(name) if name in table_names() else bronze_table(source, stream) if name.startswith("bronze.") else None
+    if contract is None or not is_clustered(contract):
+        return
+    stored = lake.spark.sql(f"DESCRIBE DETAIL {lake.sql_name(name)}").select("sizeInBytes", "clusteringColumns").first()
+    if stored and stored["sizeInBytes"] > CLUSTERED_BYTES and not stored["clusteringColumns"]:
+        lake.spark.sql(f"ALTER TABLE {lake.sql_name(name)} CLUSTER BY ({', '.join(contract.write.cluster_by)})")
 
 
 def maintain_small(root: str, name: str, today: dt.date) -> None:

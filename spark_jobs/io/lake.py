@@ -15,15 +15,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+from deltalake import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession, functions as F
+from pyspark.sql.types import StructType
 
 from conf.settings import made
 from conf.tables import Table, table, table_names
 from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineError
 from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
-from spark_jobs.functions.plans import FEW_KEYS, materialised
+from spark_jobs.functions.plans import FEW_KEYS, FEW_ROWS, materialised
 from spark_jobs.io.ranges import Range
-from spark_jobs.io.small import KEEP_HOURS, alone
+from spark_jobs.io.small import KEEP_HOURS, alone, append_table, create_table, is_written_here, query
 
 MERGING, STARTING = threading.Lock(), threading.Lock()
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
@@ -59,6 +62,13 @@ class Published:
     outranked: int = 0
 
 
+def lost_claim(name: str, fence: Fence) -> LostClaimError:
+    """What to raise where a newer run's commit stands before this one's."""
+    return LostClaimError(
+        f"{name}: a newer run holds the claim {fence.claim} (this one had generation {fence.generation}); nothing was written"
+    )
+
+
 def quoted(value: str) -> str:
     """A SQL string literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
@@ -76,19 +86,29 @@ def skipped_by(contract: Table) -> list[str]:
     return [name for name in dict.fromkeys(named) if name not in write.partition_by]
 
 
-def layout_sql(contract: Table) -> str:
-    """What follows the columns in a CREATE TABLE: how the table lies on disk, and its properties."""
-    write = contract.write
-    layout = f"PARTITIONED BY ({', '.join(write.partition_by)})" if write.partition_by else ""
-    if write.cluster_by and not write.partition_by:
-        layout = f"CLUSTER BY ({', '.join(write.cluster_by)})"
+def is_clustered(contract: Table) -> bool:
+    """Whether the table lies in clusters: one that is partitioned cannot."""
+    return bool(contract.write.cluster_by) and not contract.write.partition_by
+
+
+def properties_of(contract: Table) -> dict[str, str]:
+    """A new table's properties."""
     properties = {
         "delta.enableDeletionVectors": str(contract.layer in DELETION_VECTORS).lower(),
         "delta.enableChangeDataFeed": str(contract.layer not in ("gold", "ops")).lower(),
     }
     if skipped_by(contract):
         properties["delta.dataSkippingStatsColumns"] = ",".join(skipped_by(contract))
-    listed = ", ".join(f"'{k}' = '{v}'" for k, v in properties.items())
+    return properties
+
+
+def layout_sql(contract: Table) -> str:
+    """What follows the columns in a CREATE TABLE: how the table lies on disk, and its properties."""
+    write = contract.write
+    layout = f"PARTITIONED BY ({', '.join(write.partition_by)})" if write.partition_by else ""
+    if is_clustered(contract):
+        layout = f"CLUSTER BY ({', '.join(write.cluster_by)})"
+    listed = ", ".join(f"'{k}' = '{v}'" for k, v in properties_of(contract).items())
     return f"USING delta {layout} TBLPROPERTIES ({listed})"
 
 
@@ -113,6 +133,11 @@ class Lake:
     def is_local(self) -> bool:
         return "://" not in self.root
 
+    @cached_property
+    def is_few(self) -> bool:
+        """Whether all tables hold so few rows that Spark's planning of their files costs more than reading and writing them."""
+        return self.is_local and bool(self.spark.conf.get(FEW_ROWS, ""))
+
     def path(self, name: str) -> str:
         return f"{self.root}/{name.replace('.', '/')}"
 
@@ -135,19 +160,26 @@ class Lake:
     def exists(self, name: str) -> bool:
         return self.version(name) >= 0
 
-    def create(self, contract: Table) -> bool:
+    def create(self, contract: Table, is_few: bool | None = None) -> bool:
         """The table as its contract says, empty, unless it is there already. Returns whether this made it: of several that make it at
-        once one does."""
+        once one does.
+
+        is_few: whether it will hold few rows at first, where that is known without a session. Such a table lies in no clusters until
+        maintenance finds that it has grown.
+        """
         if self.version(contract.name) > 0:
             return False
         # the first commit is on disk before its maker's Spark knows the table
         with alone(self.root, contract.name):
-            return not self.exists(contract.name) and self._create(contract)
+            return not self.exists(contract.name) and self._create(contract, self.is_few if is_few is None else is_few)
 
-    def _create(self, contract: Table) -> bool:
+    def _create(self, contract: Table, is_few: bool) -> bool:
         name = self.sql_name(contract.name)
         if self.is_local:
             made(Path(self.root))
+        if is_few:
+            create_table(self.root, contract, properties_of(contract))
+            return True
         try:
             self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} ({contract.schema}) {layout_sql(contract)}")
         except Exception:
@@ -171,7 +203,7 @@ class Lake:
                 pass
         if version < 0:
             return self.spark.createDataFrame([], contract.schema)
-        rows = self.spark.read.format("delta").load(self.path(name))
+        rows = self.stored(name)
         types = {f.name: f.dataType.simpleString() for f in rows.schema.fields}
         missing = [c.name for c in contract.columns if c.name not in types and not c.nullable]
         if missing:
@@ -188,6 +220,13 @@ class Lake:
                 selected.append(F.col(c.name).cast(c.type).alias(c.name))
         rows = rows.select(*selected)
         return rows.where(where) if where else rows
+
+    def stored(self, name: str) -> DataFrame:
+        """The rows and columns of a table that is there, as they are stored."""
+        if not self.is_few:
+            return self.spark.read.format("delta").load(self.path(name))
+        found = DeltaTable(self.path(name))
+        return self.spark.createDataFrame(query(found), StructType.fromJson(json.loads(found.schema().to_json())))
 
     def bounds(self, contract: Table, source: str | None, days: Range | None, prefix: str = "") -> str | None:
         """The literal predicate of the rows that one run of a table may touch; None = all of it. days: None = whenever."""
@@ -245,6 +284,14 @@ class Lake:
     def append(self, batch: DataFrame, contract: Table, rows: int, fence: Fence) -> Published:
         """Rows, counted already, added as they are."""
         return self._commit(batch, contract, fence, rows, 0, mode="append")
+
+    def append_arrow(self, rows: pa.Table, contract: Table, fence: Fence) -> bool:
+        """The same without Spark; False where the table asks more of its writers than this one keeps."""
+        if not is_written_here(DeltaTable(self.path(contract.name))):
+            return False
+        if not append_table(self.root, contract, rows, fence.claim, fence.txn_version, json.dumps({"run_id": fence.run_id})):
+            raise lost_claim(contract.name, fence)
+        return True
 
     def without_missing(self, name: str, source: str | None, fence: Fence) -> None:
         """Take the data files that are gone out of a table: what can be read of it, or of a source's part, is written again in one commit."""
@@ -369,11 +416,14 @@ class Lake:
     def _commit(
         self, batch: DataFrame, contract: Table, fence: Fence, rows: int, unchanged: int, mode: str, replace_where: str | None = None
     ) -> Published:
+        said = json.dumps({"run_id": fence.run_id})
+        if mode == "append" and self.is_few and self.append_arrow(batch.toArrow(), contract, fence):
+            return Published(unchanged, rows, True)
         before = self.version(contract.name)
         writer = (
             batch.write.format("delta")
             .mode(mode)
-            .option("userMetadata", json.dumps({"run_id": fence.run_id}))
+            .option("userMetadata", said)
             .option("txnAppId", fence.claim)
             .option("txnVersion", fence.txn_version)
         )
@@ -401,9 +451,7 @@ class Lake:
             history = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(name)} LIMIT 20").where(F.col("version") > before)
             ours = any(run_id in (r["userMetadata"] or "") for r in history.collect())
         if not ours:
-            raise LostClaimError(
-                f"{name}: a newer run holds the claim {fence.claim} (this one had generation {fence.generation}); nothing was written"
-            )
+            raise lost_claim(name, fence)
 
     def changed_days(self, name: str, since: int, source: str | None = None) -> list[dt.date]:
         """The days of a dated table that any commit after version `since` touched, from its change feed, sorted; source: with its rows only."""

@@ -68,7 +68,7 @@ def read_bronze(lake: Lake, source: str, stream: str, first: dt.date | None, las
     name = bronze_name(source, stream)
     if not lake.exists(name):
         return lake.spark.createDataFrame([], BRONZE)
-    rows = lake.spark.read.format("delta").load(lake.path(name))
+    rows = lake.stored(name)
     if first and last:
         rows = rows.where(f"_slice_from is null or (_slice_from <= '{last}' and _slice_to >= '{first}')")
     return rows

@@ -62,8 +62,8 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
         from pyspark.sql.connect.client.retries import DefaultPolicy
 
         spark.client.set_retry_policies([DefaultPolicy(max_retries=9, max_backoff=5_000)])
-        for key, value in spark_confs("session").items():
-            if not key.startswith(("spark.sql.extensions", "spark.sql.catalog")):
+        for key, value in spark_confs("session", *(["small"] if small else [])).items():
+            if not key.startswith(("spark.sql.extensions", "spark.sql.catalog", "spark.hadoop", "spark.driver")):
                 spark.conf.set(key, value)
         return spark
     # Python workers need this environment's packages (pyarrow, the agent parsers)

@@ -13,13 +13,13 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from conf.settings import made
@@ -42,7 +42,12 @@ ARROW_TYPES = {
     "int": pa.int32(),
     "bigint": pa.int64(),
     "double": pa.float64(),
+    "binary": pa.binary(),
 }
+NESTED = re.compile(r"(?P<kind>decimal|array|map|struct)[<(](?P<inner>.*)[>)]", re.IGNORECASE)
+# what this writer keeps of a table's promises; one that makes others is Spark's
+WRITTEN = {"appendOnly", "invariants", "changeDataFeed", "deletionVectors", "variantType"}
+LEGACY_WRITER = 4
 
 
 class OvertakenError(ThroughlineError):
@@ -66,9 +71,31 @@ def told(name: str, folder: str) -> Iterator[None]:
 
 
 def arrow_type(spark_type: str) -> pa.DataType:
-    """The Arrow type of a contract's simple Spark type. Raises KeyError on nested types, which gold and ops tables never have."""
-    decimal = re.fullmatch(r"decimal\((\d+),\s*(\d+)\)", spark_type.lower())
-    return pa.decimal128(int(decimal[1]), int(decimal[2])) if decimal else ARROW_TYPES[spark_type.lower()]
+    """The Arrow type of a contract's Spark type. Raises KeyError where there is none."""
+    found = NESTED.fullmatch(spark_type.strip())
+    if found is None:
+        return ARROW_TYPES[spark_type.strip().lower()]
+    parts = _parts_of(found["inner"])
+    match found["kind"].lower():
+        case "decimal":
+            return pa.decimal128(*map(int, parts))
+        case "array":
+            return pa.list_(pa.field("element", arrow_type(*parts)))
+        case "map":
+            return pa.map_(*map(arrow_type, parts))
+    return pa.struct([(name.strip(), arrow_type(kind)) for name, _, kind in (part.partition(":") for part in parts)])
+
+
+def _parts_of(inner: str) -> list[str]:
+    """What stands between the commas of a nested type, of its own level alone."""
+    parts, depth = [""], 0
+    for letter in inner:
+        depth += (letter in "<(") - (letter in ">)")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 def arrow_schema(contract: Table) -> pa.Schema:
@@ -121,6 +148,46 @@ def sources_in(lake: Path | str, name: str) -> set[str]:
     """The values of the partition column `source` that a table holds."""
     found = open_table(lake, name)
     return {p["source"] for p in found.partitions()} if found is not None else set()
+
+
+def create_table(lake: Path | str, contract: Table, properties: Mapping[str, str]) -> None:
+    """The table, empty; one that another machine makes at this moment stays."""
+    with told(contract.name, table_uri(lake, contract.name)):
+        DeltaTable.create(
+            table_uri(lake, contract.name),
+            arrow_schema(contract),
+            mode="ignore",
+            partition_by=list(contract.write.partition_by),
+            configuration=dict(properties),
+        )
+
+
+def is_written_here(found: DeltaTable) -> bool:
+    """Whether this writer keeps all that the table asks of its writers."""
+    protocol = found.protocol()
+    return set(protocol.writer_features or ()) <= WRITTEN if protocol.writer_features else protocol.min_writer_version <= LEGACY_WRITER
+
+
+def append_table(lake: Path | str, contract: Table, rows: pa.Table, app: str, number: int, said: str) -> bool:
+    """Rows with the contract's columns as one commit, which says so much of itself; unless `app` made one of this number, or of a later one,
+    before: False."""
+    schema = arrow_schema(contract)
+    rows = pa.Table.from_arrays([rows[f.name].cast(f.type) for f in schema], schema=schema)
+
+    def attempt() -> bool:
+        found = DeltaTable(table_uri(lake, contract.name))
+        last = found.transaction_version(app)
+        if last is not None and last >= number:
+            return False
+        commit = CommitProperties({"userMetadata": said}, max_commit_retries=0, app_transactions=[Transaction(app, number)])
+        try:
+            write_deltalake(found, rows, mode="append", commit_properties=commit)
+        except CommitFailedError as error:
+            raise OvertakenError(f"{contract.name}: other runs were always quicker; try again") from error
+        return True
+
+    with told(contract.name, table_uri(lake, contract.name)):
+        return until_first(attempt)
 
 
 @contextlib.contextmanager

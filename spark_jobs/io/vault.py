@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, functions as F
 
 from conf.settings import rules
 from conf.tables import table
 from spark_jobs.functions.identifiers import pads
+from spark_jobs.functions.plans import materialised, number_of
 from spark_jobs.io.keys import KEY_VERSION, lake_key
 from spark_jobs.io.lake import Fence, Lake
-from spark_jobs.io.small import alone, open_table
+from spark_jobs.io.small import alone, append_table, open_table
 
 
 def key_pads(lake: Lake) -> DataFrame:
@@ -22,7 +24,7 @@ def key_pads(lake: Lake) -> DataFrame:
         with alone(lake.root, contract.name):
             if is_empty(lake, contract.name):
                 fill_pads(lake, contract.name, key)
-    stored = lake.spark.read.format("delta").load(lake.path(contract.name)).where(f"key_version = {KEY_VERSION}").limit(1)
+    stored = lake.stored(contract.name).where(f"key_version = {KEY_VERSION}").limit(1)
     return stored.select(F.col("inner_pad").alias("_inner_pad"), F.col("outer_pad").alias("_outer_pad"))
 
 
@@ -35,28 +37,24 @@ def is_empty(lake: Lake, name: str) -> bool:
 def fill_pads(lake: Lake, name: str, key: bytes) -> None:
     """The key's one row; of machines that write it at once one does."""
     inner, outer = pads(key)
-    row = lake.spark.createDataFrame([(KEY_VERSION, inner, outer)], "key_version INT, inner_pad BINARY, outer_pad BINARY")
-    try:
-        row.coalesce(1).write.format("delta").mode("append").option("txnAppId", "vault").option("txnVersion", 1).save(lake.path(name))
-    except Exception as error:
-        if "CONCURRENT" not in str(error):
-            raise
+    row = pa.table({"key_version": [KEY_VERSION], "inner_pad": [inner], "outer_pad": [outer]})
+    append_table(lake.root, table(name), row, "vault", 1, "{}")
 
 
 def store_identifiers(lake: Lake, rows: DataFrame, fence: Fence) -> None:
     """The raw values of directly identifying namespaces into vault.identifiers, once per key. rows: with `_raw_identifiers`, `identifiers`."""
     direct = [n for n, rule in rules("identity")["namespaces"].items() if rule.get("pii") == "direct"]
     pairs = rows.select(F.explode(F.arrays_zip("_raw_identifiers", "identifiers")).alias("p"))
-    found = (
+    found = materialised(
         pairs.where(F.substring_index("p._raw_identifiers.namespace", ".", -1).isin(direct))
         .select(F.col("p.identifiers.identifier_key"), F.col("p._raw_identifiers.namespace"), F.col("p._raw_identifiers.value"))
         .distinct()
         .withColumn("key_version", F.lit(KEY_VERSION))
-        .persist()
     )
-    contract = table("vault.identifiers")
+    count, contract = number_of(found), table("vault.identifiers")
+    if not count:
+        return
     lake.create(contract)
     # others may bring the same identifier at the same moment
     with alone(lake.root, contract.name):
-        lake.publish(found.select(*contract.column_names), found.count(), contract, None, None, fence)
-    found.unpersist()
+        lake.publish(found.select(*contract.column_names), count, contract, None, None, fence)

@@ -109,7 +109,7 @@ def _declared(stored: Mapping[str, str], column: Field) -> Column:
 
 
 def _refuse_lossy(lake: Lake, contract: Table, found: list[Difference]) -> None:
-    rows = lake.spark.read.format("delta").load(lake.path(contract.name))
+    rows = lake.stored(contract.name)
     retyped = [d for d in found if d.stored and d.declared]
     required = [c.name for c in contract.columns if not c.nullable]
     lost = [
@@ -135,7 +135,7 @@ def _rewrite(lake: Lake, contract: Table, holder: str) -> None:
     fence = claims.acquire(claims_on(lake, contract.name))[contract.name]
     try:
         before = lake.version(contract.name)
-        rows = lake.spark.read.format("delta").load(lake.path(contract.name))
+        rows = lake.stored(contract.name)
         stored = dict(rows.dtypes)
         rows.select(*(_declared(stored, c) for c in contract.columns)).createOrReplaceTempView("migrated_rows")
         with lake.fenced(replace(fence, claim=f"{contract.name}/migrated", run_id=run_id)):

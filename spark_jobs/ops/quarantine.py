@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, functions as F
 
 from conf.settings import mapping
 from conf.tables import Field, Table, Write
+from spark_jobs.functions.plans import materialised, number_of
 from spark_jobs.io.lake import Fence, Lake, quoted
 from spark_jobs.io.mapped import read_bronze
 from spark_jobs.io.small import OvertakenError, open_table, query, until_first
@@ -88,7 +89,7 @@ def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, 
         )
     target = quarantine_table(contract.name)
     lake.create(target)
-    known = lake.spark.read.format("delta").load(lake.path(target.name)).select("quarantine_id")
+    known = lake.stored(target.name).select("quarantine_id")
     fresh = shown.dropDuplicates(["quarantine_id"]).join(known, on="quarantine_id", how="left_anti")
     fresh = fresh.select(
         "*",
@@ -96,18 +97,9 @@ def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, 
         F.lit(fence.run_id).alias("_run_id"),
         F.current_timestamp().alias("_quarantined_at"),
         F.lit("open").alias("_status"),
-    ).persist()
-    try:
-        count = fresh.count()
-        if count:
-            own = replace(fence, claim=f"{fence.claim}__quarantine")
-            writer = (
-                fresh.select(*target.column_names)
-                .write.format("delta")
-                .mode("append")
-                .option("userMetadata", f'{{"run_id": "{fence.run_id}"}}')
-            )
-            writer.option("txnAppId", own.claim).option("txnVersion", own.txn_version).save(lake.path(target.name))
-        return count
-    finally:
-        fresh.unpersist()
+    )
+    fresh = materialised(fresh.select(*target.column_names))
+    count = number_of(fresh)
+    if count:
+        lake.append(fresh, target, count, replace(fence, claim=f"{fence.claim}__quarantine"))
+    return count

@@ -117,7 +117,7 @@ def replay(
     first = row["_file"].removeprefix("replay:").split("/")[0] if row["_file"].startswith("replay:") else quarantine_id
     file = f"replay:{first}/{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     bronze = bronze_name(source, stream)
-    stored = lake.spark.read.format("delta").load(lake.path(bronze))
+    stored = lake.stored(bronze)
     if stored.where(F.col("_file") == file).limit(1).count() == 0:
         fixed = original.withColumns(
             {

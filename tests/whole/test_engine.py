@@ -10,9 +10,11 @@ from deltalake import write_deltalake
 from pyspark.sql import functions as F
 
 from conf.tables import table, table_names
+from spark_jobs.bronze import few
 from spark_jobs.bronze.load import load_source
 from spark_jobs.embedded.maintain import maintain
 from spark_jobs.errors import GateError, ThroughlineError
+from spark_jobs.functions.plans import FEW_ROWS
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.small import open_table, query, read_arrow
 from spark_jobs.job import jobs
@@ -54,6 +56,24 @@ def test_shuffled_split_and_repeated_input_gives_the_same_tables(spark, built, t
     lake, home = built
     other = worlds.build(spark, tmp_path / "other", worlds.shuffle_split_triple, key_of=home)
     assert worlds.hashes(other) == worlds.hashes(lake)
+
+
+def test_what_is_built_as_many_rows_is_equal_to_what_is_built_as_few(spark, built, tmp_path, monkeypatch):
+    """A minute: files through Structured Streaming, tables through Spark's own reader and writer, batches on the executors' disks."""
+    lake, home = built
+    monkeypatch.setattr(few, "FEW_BYTES", -1)
+    chosen = spark.conf.get(FEW_ROWS)
+    spark.conf.unset(FEW_ROWS)
+    try:
+        other = worlds.build(spark, tmp_path / "other", key_of=home)
+        assert not other.is_few and (tmp_path / "other/lake/_checkpoints").is_dir()
+        assert worlds.hashes(other) == worlds.hashes(Lake(spark, lake.root))
+    finally:
+        spark.conf.set(FEW_ROWS, chosen)
+    worlds.run(Lake(spark, other.root), tmp_path / "other")
+    assert Lake(spark, other.root).is_few
+    forced = worlds.run(Lake(spark, other.root), tmp_path / "other", ("silver", "identity", "journeys", "attribution"), force=True)
+    assert not [o.table for o in forced if o.wrote]
 
 
 def test_a_lake_whose_silver_another_tool_wrote_is_built_to_the_end(built, tmp_path):

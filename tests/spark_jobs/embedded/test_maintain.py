@@ -3,7 +3,9 @@
 import datetime as dt
 
 from conf.tables import table
+from spark_jobs.embedded import maintain
 from spark_jobs.embedded.maintain import maintain_small
+from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.small import append_rows, opened, read_arrow
 
 
@@ -16,3 +18,21 @@ def test_claims_past_their_retention_go_but_each_claims_newest_and_the_rest_is_o
     kept = read_arrow(str(tmp_path), "ops.claims")
     assert sorted(zip(kept["claim"].to_pylist(), kept["generation"].to_pylist())) == [("a", 2), ("b", 2), ("b", 3)]
     assert len(opened(str(tmp_path), contract).file_uris()) == 1
+
+
+def test_a_table_made_for_few_rows_lies_in_its_clusters_once_it_has_grown(spark, tmp_path, monkeypatch):
+    contract, lake = table("silver.fx_rates"), Lake(spark, str(tmp_path))
+    assert lake.is_few and lake.create(contract)
+    day = dt.date(2026, 3, 1)
+    rows = spark.createDataFrame([("EUR", "USD", day, 1)], "base string, quote string, rate_date date, rate int")
+    columns = [rows[c.name].cast(c.type).alias(c.name) if c.name in rows.columns else F.lit(None).cast(c.type).alias(c.name) for c in contract.columns]
+    lake.append(rows.select(*(F.coalesce(c, F.lit("0").cast(f.type)) if not f.nullable else c for c, f in zip(columns, contract.columns))), contract, 1, Fence("a", 1, "run"))
+
+    def clusters() -> list[str]:
+        maintain.compact(lake, contract.name, day)
+        return spark.sql(f"DESCRIBE DETAIL {lake.sql_name(contract.name)}").first()["clusteringColumns"]
+
+    assert clusters() == []
+    monkeypatch.setattr(maintain, "CLUSTERED_BYTES", 0)
+    assert clusters() == ["rate_date"]
+    assert lake.read(contract.name).count() == 1
