@@ -44,7 +44,7 @@ golden: setup ## rewrite the golden files from what the DAGs render now
 	@GOLDEN=write $(PYTHON) -m pytest tests/dags
 
 lock: ## requirements.txt from pyproject.toml
-	@uv pip compile -q --generate-hashes --python-version 3.11 --python-platform linux pyproject.toml -o requirements.txt
+	@.venv/bin/uv pip compile -q --generate-hashes --python-version 3.11 --python-platform linux pyproject.toml -o requirements.txt
 
 status: ## services, key, last runs, freshness, open quarantine, versions
 	@$(PYTHON) -m spark_jobs status
