@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ONCE ?=
+PROFILE ?= embedded
 DATA ?= ../shared/data
 TESTS ?=
 
@@ -17,8 +18,12 @@ demo: setup ## a seeded shop through Airflow into the report; ONCE=1 ends by its
 real: setup ## the same DAGs on real files: DATA=folder
 	@THROUGHLINE_HOME=$${THROUGHLINE_HOME:-$(CURDIR)/.throughline-real} $(PYTHON) -m spark_jobs real --data $(DATA) $(if $(ONCE),--once)
 
-up: setup ## Airflow and the Spark server, nothing else, until Ctrl-C; what ends is started again
-	@$(PYTHON) -m spark_jobs up
+up: setup ## Airflow and the Spark server until Ctrl-C; what ends is started again; PROFILE=full: the services of docker/compose.yml
+	@$(PYTHON) -m spark_jobs up --profile $(PROFILE)
+
+image: ## the container image of docker/Dockerfile, and the secrets of docker/compose.yml
+	@docker build --file docker/Dockerfile --tag throughline .
+	@docker run --rm --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/docker:/made" throughline python -m spark_jobs secrets /made/secrets
 
 test: setup ## every declaration tried on empty inputs, then all tests (TESTS=path for a part)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -55,4 +60,4 @@ doctor: ## Java, ports, disk, memory, key, versions, with the fix for each
 clean: ## remove what Throughline made and marked as its own (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
-.PHONY: help setup demo real up test check bench-pipeline bench-engine bench-score score golden lock status doctor clean
+.PHONY: help setup demo real up image test check bench-pipeline bench-engine bench-score score golden lock status doctor clean
