@@ -21,7 +21,7 @@ import (
 
 func compose(file string, profiles []string) (any, error) {
 	options, err := cli.NewProjectOptions([]string{file},
-		cli.WithName("throughline"), cli.WithWorkingDirectory(filepath.Dir(file)), cli.WithProfiles(profiles), cli.WithConsistency(true))
+		cli.WithOsEnv, cli.WithName("throughline"), cli.WithWorkingDirectory(filepath.Dir(file)), cli.WithProfiles(profiles), cli.WithConsistency(true))
 	if err != nil {
 		return nil, err
 	}
