@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ONCE ?=
 PROFILE ?= embedded
+S3 ?=
 DATA ?= ../shared/data
 TESTS ?=
 
@@ -21,8 +22,8 @@ real: setup ## the same DAGs on real files: DATA=folder
 up: setup ## Airflow and the Spark server until Ctrl-C; what ends is started again; PROFILE=full: the services of docker/compose.yml
 	@$(PYTHON) -m spark_jobs up --profile $(PROFILE)
 
-image: ## the container image of docker/Dockerfile, and the secrets of docker/compose.yml
-	@docker build --file docker/Dockerfile --tag throughline .
+image: ## the container image, and the secrets of docker/compose.yml; S3=1: with the JARs for lakes at s3a://
+	@docker build --file docker/Dockerfile --build-arg S3=$(S3) --tag throughline .
 	@docker run --rm --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/docker:/made" throughline python -m spark_jobs secrets /made/secrets
 
 test: setup ## every declaration tried on empty inputs, then all tests (TESTS=path for a part)

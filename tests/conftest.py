@@ -18,7 +18,13 @@ logging.getLogger("py4j").setLevel(logging.WARNING)
 MEMORY_FOR_TWO = 12 * 2**30
 # begun first: what starts services, one after another, because each looks for free ports; then what shares a whole lake
 GROUPS = {
-    "services": ("tests/whole/test_airflow.py", "tests/whole/test_readme.py", "tests/real/", "tests/faults/test_services_"),
+    "services": (
+        "tests/whole/test_airflow.py",
+        "tests/whole/test_full_profile.py",
+        "tests/whole/test_readme.py",
+        "tests/real/",
+        "tests/faults/test_services_",
+    ),
     "lakes": ("tests/whole/",),
 }
 

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,11 @@ def _make_secret(name: str, path: Path) -> None:
     doors.secret(path.relative_to(home()), *([MAKERS[name]] if name in MAKERS else []))
 
 
-def declarations(ports: Mapping[str, int], env: Mapping[str, str], schedule: bool, say: Callable[[str], None]) -> list[Declaration]:
-    """compose.yml's services as processes of this machine; their folders, secrets and PostgreSQL's database are made.
+def declarations(
+    ports: Mapping[str, int], env: Mapping[str, str], say: Callable[[str], None], schedule: bool = False, small: bool = False
+) -> list[Declaration]:
+    """compose.yml's services as processes of this machine; their folders, secrets and PostgreSQL's database are made. schedule: whether due days start
+    by themselves; small: for few rows.
 
     Raises ServiceError naming what to install where PostgreSQL is not here.
     """
@@ -116,6 +120,7 @@ def declarations(ports: Mapping[str, int], env: Mapping[str, str], schedule: boo
         **{f"THROUGHLINE_{name.upper()}_PORT": str(port) for name, port in ports.items()},
         **dict.fromkeys(re.findall(r"\$\{(THROUGHLINE_\w+_HOST):-", " ".join(texts(found))), HOST),
         "THROUGHLINE_SCHEDULE": str(schedule),
+        "THROUGHLINE_SMALL": "1" if small else "",
         # a path to a socket has a hundred letters at most; nobody needs one
         "THROUGHLINE_POSTGRES_SOCKETS": "",
     }
@@ -150,30 +155,29 @@ def declarations(ports: Mapping[str, int], env: Mapping[str, str], schedule: boo
     return [as_postgres(one) if one.name == "postgres" else one for one in declared]
 
 
-def as_postgres(declared: Declaration) -> Declaration:
-    """PostgreSQL with its programs found and its database made. It refuses to run as root: root runs it as the user that its package made, who may
-    enter the home."""
-    found = shutil.which("postgres") or next(
-        iter(sorted(Path("/").glob(f"{POSTGRES_FOLDERS[1:]}/postgres"), key=version, reverse=True)), None
-    )
+def postgres_programs() -> Path:
+    """The folder of PostgreSQL's programs. Raises ServiceError naming what to install."""
+    found = shutil.which("postgres") or max(Path("/").glob(f"{POSTGRES_FOLDERS[1:]}/postgres"), key=version, default=None)
     if not found:
         raise ServiceError(
             "PostgreSQL is not on this machine, and the full profile needs it: install it (Debian: apt-get install postgresql-15)"
         )
-    folder = Path(found).resolve().parent
+    return Path(found).resolve().parent
+
+
+def as_postgres(declared: Declaration) -> Declaration:
+    """PostgreSQL with its programs found and its database made. It refuses to run as root: root runs it as the user that its package made, who may
+    enter the home."""
+    folder = postgres_programs()
     owner: list[str] = []
     if os.geteuid() == 0:
         owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--inh-caps=-all,+dac_override"]
         owner += ["--ambient-caps=-all,+dac_override", f"--pdeathsig={declared.stop_signal.name.removeprefix('SIG')}", "--"]
     make_database(folder, owner, declared.environment)
-    command = [*owner, str(folder / declared.command[0]), *declared.command[1:]]
-    return Declaration(
-        declared.name,
-        command,
-        declared.environment,
-        [str(folder / declared.healthy[0]), *declared.healthy[1:]],
-        declared.needs,
-        declared.stop_signal,
+    return replace(
+        declared,
+        command=[*owner, str(folder / declared.command[0]), *declared.command[1:]],
+        healthy=[str(folder / declared.healthy[0]), *declared.healthy[1:]],
     )
 
 
@@ -203,5 +207,5 @@ def make_database(programs: Path, owner: list[str], env: Mapping[str, str]) -> N
 
 def airflow_command(ports: Mapping[str, int], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
     """(command, environment) of Airflow's own command line for the full profile's services."""
-    (one,) = [d for d in declarations(ports, env, False, lambda _: None) if d.name == "airflow-scheduler"]
+    (one,) = [d for d in declarations(ports, env, lambda _: None) if d.name == "airflow-scheduler"]
     return [str(ENTRYPOINT), str(BIN / "airflow")], dict(one.environment)

@@ -263,9 +263,8 @@ def spark_command(ports: Mapping[str, int], small: bool = False, master: str = "
     is_remote = platform().lake.startswith("s3a://")
     listed = [str(jar.path) for jar in (*jars.locked(), *(jars.locked(jars.S3_LOCK) if is_remote else ()))]
     gold = [name.removeprefix("gold.") for name in table_names() if name.startswith("gold.")]
-    chosen = spark_confs(
-        "session", "local", "server", *(["small"] if small else []), *(["cluster"] if master else []), *(["s3"] if is_remote else [])
-    )
+    further = {"cluster": bool(master), "small": small, "s3": is_remote}
+    chosen = spark_confs("session", "local", "server", *(name for name, is_wanted in further.items() if is_wanted))
     # a server without memory answers nobody and looks alive: it ends, is started again, and jobs try again
     java = f'"-Djava.io.tmpdir={state}/tmp" "-Dderby.system.home={state}/tmp" -Duser.timezone=UTC -XX:+ExitOnOutOfMemoryError'
     chosen |= {
@@ -331,7 +330,7 @@ def serve(ports: Mapping[str, int], master: str, host: str) -> NoReturn:
     settings = Path(env["SPARK_CONF_DIR"], "spark-defaults.conf")
     settings.unlink(missing_ok=True)
     settings.write_text(f"spark.authenticate.secret {env.pop('_SPARK_AUTH_SECRET')}\n", encoding="utf-8")
-    command = spark_command(ports, master=master, host=host)
+    command = spark_command(ports, bool(os.environ.get("THROUGHLINE_SMALL")), master, host)
     os.execve(command[0], command, env)
 
 
@@ -423,7 +422,7 @@ def start(
 
             services.ports = pick_ports(say, full.preferred_ports())
             note(services)
-            declared = full.declarations(services.ports, base_env(services.mark), schedule, say)
+            declared = full.declarations(services.ports, base_env(services.mark), say, schedule, small)
         else:
             services.ports = pick_ports(say)
             note(services)

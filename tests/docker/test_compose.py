@@ -82,7 +82,7 @@ def test_the_full_profile_runs_what_docker_compose_would(checked, home, monkeypa
     monkeypatch.setattr(full.shutil, "which", lambda program, **_: f"/bin/{program}")
     monkeypatch.setattr(full, "as_postgres", lambda declared: declared)
     ports = {name: 20_000 + place for place, name in enumerate(full.preferred_ports())}
-    ours = {one.name: one for one in full.declarations(ports, {}, True, print)}
+    ours = {one.name: one for one in full.declarations(ports, {}, print, schedule=True)}
     values = {f"THROUGHLINE_{name.upper()}_PORT": str(port) for name, port in ports.items()}
     values |= {f"THROUGHLINE_{name}_HOST": services.HOST for name in re.findall(r"THROUGHLINE_(\w+)_HOST", full.COMPOSE.read_text())}
     theirs = checked(
