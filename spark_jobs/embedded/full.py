@@ -150,8 +150,6 @@ def declarations(
                 stop_signal=signal.Signals[service.get("stop_signal", "SIGTERM")],
             )
         )
-        if name == "object-store":
-            made(home() / "objects")
     return [as_postgres(one) if one.name == "postgres" else one for one in declared]
 
 

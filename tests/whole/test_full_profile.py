@@ -3,12 +3,17 @@
 import contextlib
 import os
 import shutil
+import uuid
 
+import grpc
 import psutil
 import pytest
+from pyspark.sql.connect.proto import base_pb2 as messages, base_pb2_grpc as service
 
+from conf import doors
 from spark_jobs.embedded import full, services
 from spark_jobs.embedded.airflow_api import AirflowApi
+from spark_jobs.io.connect import OwnNetwork
 from spark_jobs.io.lake import Lake
 from tests.whole import worlds
 from tests.whole.test_airflow import finished, log_of
@@ -27,6 +32,19 @@ def of_start(mark):
             listening = [c.laddr.ip for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
             found.append((" ".join(process.cmdline()), listening))
     return found
+
+
+def spark_version(remote, with_token):
+    """What the Connect server answers to who comes over a network without TLS, as Airflow's tasks do between containers."""
+    channel = OwnNetwork(remote)
+    channel.set(channel.PARAM_TOKEN, doors.connect_token())
+    asked = messages.AnalyzePlanRequest(session_id=str(uuid.uuid4()), spark_version=messages.AnalyzePlanRequest.SparkVersion())
+    asked.user_context.user_id = "throughline"
+    try:
+        stub = service.SparkConnectServiceStub(channel.toChannel())
+        return stub.AnalyzePlan(asked, metadata=channel.metadata() if with_token else (), timeout=30).spark_version.version
+    except grpc.RpcError as error:
+        return error.code().name
 
 
 def test_a_world_built_by_the_services_of_compose_is_that_of_one_process(built, tmp_path_factory):
@@ -57,7 +75,8 @@ def test_a_world_built_by_the_services_of_compose_is_that_of_one_process(built, 
         for dag in (*INGESTS, BUILD):
             run = api.trigger(dag, {"from": str(worlds.FIRST), "to": str(worlds.LAST)})
             assert finished(api, dag, run, 1500) == "success", log_of(home, dag, run)
-        hidden = [path.read_text() for path in full.secret_files(home).values()]
+        assert [spark_version(found.remote, is_given) for is_given in (True, False)] == ["4.2.0", "UNAUTHENTICATED"]
+        hidden = [doors.airflow_password(), *(path.read_text() for path in full.secret_files(home).values())]
         seen = of_start(found.mark)
         assert len(seen) > len(pids) and not [line for line, _ in seen for secret in hidden if secret in line]
         addresses = [address for _, listening in seen for address in listening]

@@ -2,9 +2,10 @@
 
 import pytest
 
+from conf import doors
 from spark_jobs.embedded import full
 from spark_jobs.embedded.demo import up
-from spark_jobs.embedded.services import Declaration, ServiceError, ailment, here
+from spark_jobs.embedded.services import AIRFLOW_ENV, Declaration, ServiceError, ailment, env_file, here
 from spark_jobs.errors import ThroughlineError
 
 PICTURED = {"PORT": "1", "EMPTY": ""}
@@ -29,6 +30,10 @@ def test_a_path_of_the_image_is_this_machine_s_and_is_replaced_once(monkeypatch,
     monkeypatch.setenv("THROUGHLINE_HOME", str(home))
     said = here("/var/lib/throughline/x /run/secrets/key_id", {"/run/secrets/key": "/k", "/run/secrets/key_id": "/var/lib/throughline"})
     assert said == f"{home}/x /var/lib/throughline"
+
+
+def test_airflow_s_user_is_the_one_that_its_password_is_made_for():
+    assert env_file(AIRFLOW_ENV)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == f"{doors.AIRFLOW_USER}:admin"
 
 
 def test_without_postgresql_one_sentence_says_what_to_install(monkeypatch, tmp_path):
