@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ONCE ?=
+PROFILE ?= embedded
+S3 ?=
 DATA ?= ../shared/data
 TESTS ?=
 
@@ -17,8 +19,12 @@ demo: setup ## a seeded shop through Airflow into the report; ONCE=1 ends by its
 real: setup ## the same DAGs on real files: DATA=folder
 	@THROUGHLINE_HOME=$${THROUGHLINE_HOME:-$(CURDIR)/.throughline-real} $(PYTHON) -m spark_jobs real --data $(DATA) $(if $(ONCE),--once)
 
-up: setup ## Airflow and the Spark server, nothing else, until Ctrl-C; what ends is started again
-	@$(PYTHON) -m spark_jobs up
+up: setup ## Airflow and the Spark server until Ctrl-C; what ends is started again; PROFILE=full: the services of docker/compose.yml
+	@$(PYTHON) -m spark_jobs up --profile $(PROFILE)
+
+image: ## the container image, and the secrets of docker/compose.yml; S3=1: with the JARs for lakes at s3a://
+	@docker build --file docker/Dockerfile --build-arg S3=$(S3) --tag throughline .
+	@docker run --rm --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/docker:/made" throughline python -m spark_jobs secrets /made/secrets
 
 test: setup ## every declaration tried on empty inputs, then the tests (TESTS=path for a part)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -47,7 +53,7 @@ golden: setup ## rewrite the golden files from what the DAGs render now
 	@GOLDEN=write $(PYTHON) -m pytest tests/dags
 
 lock: ## requirements.txt from pyproject.toml
-	@uv pip compile -q --generate-hashes --python-version 3.11 --python-platform linux pyproject.toml -o requirements.txt
+	@.venv/bin/uv pip compile -q --generate-hashes --python-version 3.11 --python-platform linux pyproject.toml -o requirements.txt
 
 status: ## services, key, last runs, freshness, open quarantine, versions
 	@$(PYTHON) -m spark_jobs status
@@ -58,4 +64,4 @@ doctor: ## Java, ports, disk, memory, key, versions, with the fix for each
 clean: ## remove what Throughline made and marked as its own (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
-.PHONY: help setup demo real up test test-whole check bench-pipeline bench-engine bench-score score golden lock status doctor clean
+.PHONY: help setup demo real up image test test-whole check bench-pipeline bench-engine bench-score score golden lock status doctor clean

@@ -51,9 +51,14 @@ def connect_token() -> str:
     return os.environ.get("SPARK_CONNECT_AUTHENTICATE_TOKEN") or (file.read_text(encoding="utf-8") if file.is_file() else "")
 
 
+def new_airflow_passwords() -> str:
+    """A password for AIRFLOW_USER, in the form that Airflow's simple auth manager reads."""
+    return json.dumps({AIRFLOW_USER: secrets.token_urlsafe(16)})
+
+
 def airflow_password() -> str:
-    """The password of AIRFLOW_USER; the file has the form that Airflow's simple auth manager reads."""
-    made_once = secret(AIRFLOW_PASSWORDS, lambda: json.dumps({AIRFLOW_USER: secrets.token_urlsafe(16)}))
+    """The password of AIRFLOW_USER."""
+    made_once = secret(AIRFLOW_PASSWORDS, new_airflow_passwords)
     return str(json.loads(made_once)[AIRFLOW_USER])
 
 

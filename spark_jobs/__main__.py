@@ -173,7 +173,7 @@ def report(out: Annotated[str, typer.Option(help="the page; default: $THROUGHLIN
     settings = platform()
     if out and Path(out).is_dir():
         raise ThroughlineError(f"{out} is a folder: give the page's file, as --out {Path(out) / 'report.html'}")
-    page = build_report(Path(lake or settings.lake), Path(out) if out else home() / "report.html", settings)
+    page = build_report(lake or settings.lake, Path(out) if out else home() / "report.html", settings)
     print(json.dumps({"report": str(page)}))
 
 
@@ -205,7 +205,7 @@ def explain(kind: Annotated[str, typer.Argument(help="table")], name: Annotated[
 
     if kind != "table":
         raise ThroughlineError(f"cannot explain a {kind!r}; say: explain table {name}")
-    explain_table(name, Path(lake or platform().lake))
+    explain_table(name, lake or platform().lake)
 
 
 @quarantine_app.command("list")
@@ -213,7 +213,7 @@ def quarantine_list(table: Annotated[str, typer.Argument()] = "", lake: Lake = "
     """Open rows per table and reason."""
     from spark_jobs.ops.replay import list_open
 
-    list_open(Path(lake or platform().lake), table)
+    list_open(lake or platform().lake, table)
 
 
 @quarantine_app.command("show")
@@ -221,7 +221,7 @@ def quarantine_show(table: str, quarantine_id: Annotated[str, typer.Argument()] 
     """The rows themselves: id, reason, file, line and payload."""
     from spark_jobs.ops.replay import show
 
-    show(Path(lake or platform().lake), table, quarantine_id, limit)
+    show(lake or platform().lake, table, quarantine_id, limit)
 
 
 @quarantine_app.command("replay")

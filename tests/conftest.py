@@ -17,7 +17,13 @@ logging.getLogger("py4j").setLevel(logging.WARNING)
 MEMORY_FOR_TWO = 12 * 2**30
 # begun first: what starts services, one after another, because each looks for free ports; then what shares a whole lake
 GROUPS = {
-    "services": ("tests/whole/test_airflow.py", "tests/whole/test_readme.py", "tests/real/", "tests/faults/test_services_"),
+    "services": (
+        "tests/whole/test_airflow.py",
+        "tests/whole/test_full_profile.py",
+        "tests/whole/test_readme.py",
+        "tests/real/",
+        "tests/faults/test_services_",
+    ),
     "lakes": ("tests/whole/",),
 }
 # what `make test-whole` runs and `make test` does not: the real data, a cluster, the full profile, the README's commands one by one
@@ -52,10 +58,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return group_of(nodeid)
 
     return Grouped(config, log)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "whole: takes long, and is run by `make test-whole` alone")
 
 
 # before -m chooses

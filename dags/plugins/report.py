@@ -76,17 +76,19 @@ class FrontDoor:
         return "Another site's page asked for a change.\n" if is_foreign and scope.get("method") not in READING else ""
 
 
-def own_hosts(base_url: str) -> frozenset[str]:
-    """What a request to the server may call it, by the address that it is given to its users."""
-    port = urlsplit(base_url).port
-    return frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost"))
+def own_hosts(*urls: str) -> frozenset[str]:
+    """What a request to the server may call it, by the addresses that it is given to its users and to its tasks."""
+    asked = [urlsplit(url) for url in urls]
+    return frozenset(name for at in asked for name in (f"127.0.0.1:{at.port}", f"localhost:{at.port}", at.netloc))
 
 
 IS_EMBEDDED = bool(os.environ.get("THROUGHLINE_EMBEDDED"))
 FRONT: dict[str, Any] = {
     "name": "front door",
     "middleware": FrontDoor,
-    "kwargs": {"hosts": own_hosts(os.environ.get("AIRFLOW__API__BASE_URL", ""))},
+    "kwargs": {
+        "hosts": own_hosts(*(os.environ.get(f"AIRFLOW__{name}", "") for name in ("API__BASE_URL", "CORE__EXECUTION_API_SERVER_URL")))
+    },
 }
 
 

@@ -14,7 +14,7 @@ from conf.settings import OWN_MARK, hold, let_go
 from spark_jobs.embedded.services import running_state, state_file, stop_leftovers
 from spark_jobs.errors import HomeInUseError, ThroughlineError
 
-FOLDERS = ("lake", "landing", "airflow", "spark", "logs")
+FOLDERS = ("lake", "landing", "airflow", "spark", "logs", "postgres", "objects")
 # what may be somebody's only copy: the files that were dropped, and the key that people are known by
 COPIES = ("drops", "vault")
 SANDBOX = ("sandbox_shop", "sandbox_marketing", "sandbox_site", "truth")

@@ -31,11 +31,13 @@ def real(data: Annotated[Path, typer.Option(help="folder with the real sources' 
 
 
 @app.command()
-def up() -> None:
+def up(
+    profile: Annotated[str, typer.Option(help="embedded, or full: the services of docker/compose.yml as processes")] = "embedded",
+) -> None:
     """Airflow and the Spark server, nothing else, until Ctrl-C; due days start by themselves."""
     from spark_jobs.embedded.demo import up as run
 
-    raise typer.Exit(run())
+    raise typer.Exit(run(profile))
 
 
 @app.command()
@@ -55,11 +57,32 @@ def status() -> None:
 
 
 @app.command()
-def jars() -> None:
+def jars(s3: Annotated[bool, typer.Option("--s3", help="those for lakes at s3a:// too, 690 MB")] = False) -> None:
     """Fetch the locked JARs into this environment, checked by sha256."""
     from spark_jobs.embedded.jars import fetch
 
-    fetch()
+    fetch(s3)
+
+
+@app.command()
+def serve(
+    master: Annotated[str, typer.Option(help="of the standalone cluster: spark://HOST:7077")],
+    host: Annotated[str, typer.Option(help="the name or address to listen on")],
+    connect_port: Annotated[int, typer.Option()] = 15002,
+    jdbc_port: Annotated[int, typer.Option()] = 10000,
+) -> None:
+    """Become the Spark Connect and JDBC server of a standalone cluster, as docker/compose.yml does."""
+    from spark_jobs.embedded import services
+
+    services.serve({"connect": connect_port, "jdbc": jdbc_port}, master, host)
+
+
+@app.command()
+def secrets(folder: Annotated[Path, typer.Argument(help="where docker/compose.yml looks for them: docker/secrets")]) -> None:
+    """Make what docker/compose.yml takes from files: each secret once, in a folder that its owner alone enters."""
+    from spark_jobs.embedded.full import make_secrets
+
+    make_secrets(folder)
 
 
 @app.command()

@@ -148,10 +148,12 @@ def real(data: Path, once: bool = False) -> int:
     return run_stages([ingests, [Stage(BUILD, day("2010-12-01"), day("2018-01-01"))]], once)
 
 
-def up() -> int:
-    """`make up`: the services alone, until Ctrl-C; due days start by themselves."""
+def up(profile: str = "embedded") -> int:
+    """`make up`: the services alone, until Ctrl-C; due days start by themselves. profile: embedded or full."""
+    if profile not in services.PROFILES:
+        raise ThroughlineError(f"{profile!r} is no profile; there are {' and '.join(services.PROFILES)}: make up PROFILE=full")
     preflight()
-    with services.running(warn, schedule=True) as found:
+    with services.running(warn, schedule=True, profile=profile) as found:
         show_addresses(found)
         wait_for_interrupt(found)
     return 0

@@ -50,7 +50,8 @@ def note(dag_id: str, run_id: str, text: str) -> None:
     """Put a text on a run, where Airflow's page of the run shows it; the embedded Airflow only."""
     from spark_jobs.embedded.airflow_api import AirflowApi
 
-    AirflowApi(os.environ["AIRFLOW__API__BASE_URL"]).note(dag_id, run_id, text)
+    # where tasks reach it; users may have another address
+    AirflowApi(os.environ["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"].removesuffix("/execution/")).note(dag_id, run_id, text)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
@@ -61,5 +62,5 @@ def airflow(context: typer.Context) -> None:
     state = services.running_state()
     if state is None:
         raise ThroughlineError("no services run for this home: start them with make up")
-    env = services.airflow_env(state["ports"], services.base_env(state["mark"]), schedule=False)
-    os.execve(services.BIN / "airflow", ["airflow", *context.args], env)
+    command, env = services.airflow_command(state)
+    os.execve(command[0], [*command, *context.args], env)

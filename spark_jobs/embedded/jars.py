@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOCK = Path(__file__).resolve().parents[2] / "conf" / "spark" / "jars.lock"
+# for lakes at s3a://, 690 MB: fetched on demand (`jars --s3`)
+S3_LOCK = LOCK.with_name("jars-s3.lock")
 FOLDER = Path(sys.prefix, "share", "throughline", "jars")
 SERVER = Path(__file__).with_name("Server.java")
 
@@ -34,9 +36,9 @@ class Jar:
         return FOLDER / f"{self.artifact}-{self.version}.jar"
 
 
-def locked() -> list[Jar]:
+def locked(lock: Path = LOCK) -> list[Jar]:
     """The lock file's lines."""
-    lines = (line.split() for line in LOCK.read_text(encoding="utf-8").splitlines())
+    lines = (line.split() for line in lock.read_text(encoding="utf-8").splitlines())
     return [Jar(*parts) for parts in lines if parts and parts[0] != "#"]
 
 
@@ -104,12 +106,12 @@ def java() -> str:
     return str(Path(os.environ["JAVA_HOME"], "bin", "java")) if os.environ.get("JAVA_HOME") else "java"
 
 
-def fetch() -> None:
-    """Every locked JAR into this environment. Raises JarError naming the JAR and what to do."""
+def fetch(s3: bool = False) -> None:
+    """Every locked JAR into this environment; s3: those for lakes at s3a:// as well. Raises JarError naming the JAR and what to do."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    missing = [jar for jar in locked() if not is_right(jar, jar.path)]
+    missing = [jar for jar in (*locked(), *(locked(S3_LOCK) if s3 else ())) if not is_right(jar, jar.path)]
     if missing:
-        say(f"JARs: {len(missing)} of Delta's, each checked by its sha256, into {FOLDER} …")
+        say(f"JARs: {len(missing)}, each checked by its sha256, into {FOLDER} …")
     for place, jar in enumerate(missing, start=1):
         began = time.monotonic()
         with tempfile.TemporaryDirectory(dir=FOLDER) as work:
@@ -122,10 +124,10 @@ def fetch() -> None:
                     f"could not fetch {jar.group}:{jar.artifact}:{jar.version}; is a Maven repository reachable? Ivy said: {run.stdout[-400:]}"
                 )
             if not is_right(jar, got):
-                raise JarError(f"{jar.path.name} is not the file that conf/spark/jars.lock names (sha256 differs); nothing was kept")
+                raise JarError(f"{jar.path.name} is not the file that its lock in conf/spark names (sha256 differs); nothing was kept")
             got.replace(jar.path)
         say(f"  {place} of {len(missing)}  {jar.path.name}: {jar.path.stat().st_size / 1e6:.1f} MB in {time.monotonic() - began:.0f} s")
-    wanted = {jar.path for jar in locked()}
+    wanted = {jar.path for lock in (LOCK, S3_LOCK) for jar in locked(lock)}
     for stray in set(FOLDER.glob("*.jar")) - wanted:
         stray.unlink()
     if not classes().is_dir():
@@ -140,6 +142,6 @@ def say(line: str) -> None:
 
 if __name__ == "__main__":
     try:
-        fetch()
+        fetch(s3="--s3" in sys.argv[1:])
     except JarError as error:
         sys.exit(f"JarError: {error}")

@@ -1,5 +1,6 @@
-"""The embedded services: Airflow (three processes on SQLite) and ONE JVM that serves Spark Connect and JDBC, all on 127.0.0.1, each behind a
-secret of its own (conf/doors.py). Secrets are in files and in the environment of this user's processes, never on a command line.
+"""The services as declarations, and what starts, watches and stops them. The embedded profile is Airflow (three processes on SQLite) and ONE JVM that
+serves Spark Connect and JDBC; the full one is docker/compose.yml (full.py). All are on 127.0.0.1, each behind a secret of its own (conf/doors.py).
+Secrets are in files and in the environment of this user's processes, never on a command line.
 
 Everything they write is inside THROUGHLINE_HOME. Each service is a process group of its own; whoever starts them stops them, and the
 kernel stops them when their starter dies.
@@ -12,52 +13,75 @@ import ctypes
 import importlib.metadata
 import json
 import os
+import re
 import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 
 from conf import doors
-from conf.settings import REPOSITORY, home, made, platform, spark_confs
+from conf.settings import CONF, REPOSITORY, home, made, platform, spark_confs
 from conf.tables import table_names
-from spark_jobs.embedded import jars
+from spark_jobs.embedded import healthy, jars
 from spark_jobs.errors import ThroughlineError
 
 HOST = "127.0.0.1"
 PREFERRED_PORTS = {"airflow": 8080, "connect": 15002, "jdbc": 10000}
-PORTS_OF = {"spark": ("connect", "jdbc"), "airflow-api-server": ("airflow",)}
+PROFILES = ("embedded", "full")
 START_TIMEOUT_SECONDS = 180
 RESTARTS, RESTART_WINDOW_SECONDS = 3, 600
 STOP_TIMEOUT_SECONDS = 10
 # set in every process that belongs to one start, so that none is missed when they are stopped
 MARK = "THROUGHLINE_SERVICES_ID"
 BIN = Path(sys.prefix, "bin")
+# where an image has them
+REPOSITORY_THERE, HOME_THERE = "/opt/throughline", "/var/lib/throughline"
+AIRFLOW_ENV = REPOSITORY / "conf" / "airflow.env"
+# how long a health check of its own command may take
+CHECK_SECONDS = 10
 
 
 class ServiceError(ThroughlineError):
     """A service did not start; the message names its log and shows its end."""
 
 
+@dataclass(frozen=True)
+class Declaration:
+    """What a service is.
+
+    command: words, of which the first is looked for in PATH of environment. healthy: a command that ends with 0 when the service is well; a service
+    without one is done when it has ended with 0. needs: the services that have to be well, or done, before it begins.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    healthy: Sequence[str] = ()
+    needs: Sequence[str] = ()
+    stop_signal: signal.Signals = signal.SIGTERM
+
+
 @dataclass
 class Service:
     """One running process group."""
 
-    name: str
+    declared: Declaration
     process: subprocess.Popen[bytes]
     log: Path
-    command: Sequence[str] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
     restarts: list[float] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.declared.name
 
     def last_lines(self, lines: int = 15) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
@@ -69,6 +93,7 @@ class Services:
 
     ports: Mapping[str, int]
     mark: str
+    profile: str = "embedded"
     running: list[Service] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -89,7 +114,7 @@ class Services:
         ours = _processes_of(self.mark, [s.process.pid for s in self.running])
         for service in self.running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(service.process.pid, signal.SIGTERM)
+                os.killpg(service.process.pid, service.declared.stop_signal)
         _, alive = psutil.wait_procs(ours, timeout=STOP_TIMEOUT_SECONDS)
         for process in {*alive, *_processes_of(self.mark, [])}:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -163,10 +188,10 @@ def is_free(port: int) -> bool:
     return True
 
 
-def pick_ports(say: Callable[[str], None]) -> dict[str, int]:
-    """The preferred ports, or the next free ones, which is said."""
+def pick_ports(say: Callable[[str], None], preferred: Mapping[str, int] | None = None) -> dict[str, int]:
+    """The preferred ports (by default those of the embedded profile), or the next free ones, which is said."""
     chosen: dict[str, int] = {}
-    for name, wanted in PREFERRED_PORTS.items():
+    for name, wanted in (PREFERRED_PORTS if preferred is None else preferred).items():
         free = (port for port in range(wanted, wanted + 200) if port not in chosen.values() and is_free(port))
         chosen[name] = next(free)
         if chosen[name] != wanted:
@@ -179,14 +204,14 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def _launch(name: str, command: Sequence[str], env: Mapping[str, str], again: bool = False) -> Service:
+def _launch(declared: Declaration, again: bool = False) -> Service:
     """again: a service that ended is started once more, and its log goes on."""
-    log = made(home() / "logs") / f"{name}.log"
+    log = made(home() / "logs") / f"{declared.name}.log"
     with log.open("ab" if again else "wb") as out:
         process = subprocess.Popen(
-            command,
+            declared.command,
             cwd=home(),
-            env=dict(env),
+            env=dict(declared.environment),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -194,7 +219,7 @@ def _launch(name: str, command: Sequence[str], env: Mapping[str, str], again: bo
             umask=doors.OTHERS,
             preexec_fn=_die_with_parent,
         )
-    return Service(name, process, log, command, env)
+    return Service(declared, process, log)
 
 
 def base_env(mark: str) -> dict[str, str]:
@@ -213,15 +238,33 @@ def base_env(mark: str) -> dict[str, str]:
     }
 
 
+def here(text: str, mounted: Mapping[str, str] | None = None) -> str:
+    """A text of docker/ or conf/airflow.env with this machine's paths in place of the image's. mounted: those that a service has beside."""
+    places = {REPOSITORY_THERE: str(REPOSITORY), HOME_THERE: str(home()), **(mounted or {})}
+    longest_first = "|".join(map(re.escape, sorted(places, key=len, reverse=True)))
+    return re.sub(longest_first, lambda found: places[found[0]], text)
+
+
+def env_file(path: Path) -> dict[str, str]:
+    """NAME=value lines; the others are comments."""
+    lines = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
+    return {name: here(value) for name, _, value in lines}
+
+
 # --- Spark ----------------------------------------------------------------------------------------------------------------
 
 
-def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
-    """spark-submit of Server.java, JDBC beside the Connect plugin: one JVM, which is also the only writer of the local lake."""
+def spark_command(ports: Mapping[str, int], small: bool = False, master: str = "", host: str = HOST) -> list[str]:
+    """spark-submit of Server.java, JDBC beside the Connect plugin: one JVM, which is also the only writer of the lake.
+
+    master: of a standalone cluster whose machines all have this environment and the home; by default everything is in that JVM. host: where it listens.
+    """
     state = home() / "spark"
-    listed = [str(jar.path) for jar in jars.locked()]
+    is_remote = platform().lake.startswith("s3a://")
+    listed = [str(jar.path) for jar in (*jars.locked(), *(jars.locked(jars.S3_LOCK) if is_remote else ()))]
     gold = [name.removeprefix("gold.") for name in table_names() if name.startswith("gold.")]
-    chosen = spark_confs("session", "local", "server", *(["small"] if small else []))
+    further = {"cluster": bool(master), "small": small, "s3": is_remote}
+    chosen = spark_confs("session", "local", "server", *(name for name, is_wanted in further.items() if is_wanted))
     # a server without memory answers nobody and looks alive: it ends, is started again, and jobs try again
     java = f'"-Djava.io.tmpdir={state}/tmp" "-Dderby.system.home={state}/tmp" -Duser.timezone=UTC -XX:+ExitOnOutOfMemoryError'
     chosen |= {
@@ -231,47 +274,64 @@ def spark_command(ports: Mapping[str, int], small: bool = False) -> list[str]:
         "spark.local.dir": str(state / "tmp"),
         "spark.driver.extraJavaOptions": f"{java} {chosen['spark.driver.extraJavaOptions']}",
     }
+    if master:
+        bound = (
+            "spark.driver.host",
+            "spark.driver.bindAddress",
+            "spark.connect.grpc.binding.address",
+            "spark.hadoop.hive.server2.thrift.bind.host",
+        )
+        chosen |= {**dict.fromkeys(bound, host), "spark.executorEnv.PYTHONPATH": str(REPOSITORY)}
+    if is_remote and (endpoint := os.environ.get("AWS_ENDPOINT_URL")):
+        chosen["spark.hadoop.fs.s3a.endpoint"] = endpoint
     command = [str(BIN / "spark-submit"), "--class", "throughline.Server"]
     command += [
         "--master",
-        f"local[{max(2, os.cpu_count() or 2)}]",
+        master or f"local[{max(2, os.cpu_count() or 2)}]",
         "--name",
         "throughline",
         "--driver-memory",
         platform().spark_driver_memory,
     ]
-    # in --jars alone, JDBC sessions do not find Delta's catalog class
-    command += ["--jars", ",".join(listed), "--driver-class-path", os.pathsep.join([*listed, str(jars.classes())])]
+    # in --jars alone, JDBC sessions do not find Delta's catalog class; a cluster's machines have the files themselves
+    command += ["--jars", ",".join(f"local:{path}" if master else path for path in listed)]
+    command += ["--driver-class-path", os.pathsep.join([*listed, str(jars.classes())])]
     for key, value in sorted(chosen.items()):
         command += ["--conf", f"{key}={value}"]
     return [*command, "spark-internal", f"{platform().lake}/gold", *gold]
 
 
-def start_spark(ports: Mapping[str, int], env: Mapping[str, str], small: bool = False) -> Service:
+def spark_env(host: str = HOST, given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the server's JVM needs in its environment; its folders and secrets are made. given: where secrets that are known already are."""
+    given = given or {}
     state = made(home() / "spark")
     for folder in ("tmp", "warehouse", "conf"):
         (state / folder).mkdir(parents=True, exist_ok=True)
-    (state / "conf" / "log4j2.properties").write_text(
-        "rootLogger.level = warn\nrootLogger.appenderRef.console.ref = console\nappender.console.type = Console\nappender.console.name = console\n"
-        "appender.console.target = SYSTEM_ERR\nappender.console.layout.type = PatternLayout\n"
-        "appender.console.layout.pattern = %d{HH:mm:ss.SSS} %p %c{1}: %m%n%ex\n",
-        encoding="utf-8",
-    )
-    own = {"SPARK_LOCAL_IP": HOST, "SPARK_CONF_DIR": str(state / "conf"), "PYSPARK_PYTHON": sys.executable, "SPARK_NO_DAEMONIZE": "1"}
+    (state / "conf" / "log4j2.properties").write_text((CONF / "spark" / "log4j2.properties").read_text(encoding="utf-8"), encoding="utf-8")
     jars.compile_server()
-    doors.secret(doors.JDBC_PASSWORD)
-    own |= {
-        "SPARK_CONNECT_AUTHENTICATE_TOKEN": doors.secret(doors.CONNECT_TOKEN),
+    if "THROUGHLINE_JDBC_PASSWORD_FILE" not in given:
+        doors.secret(doors.JDBC_PASSWORD)
+    return {
+        "SPARK_LOCAL_IP": host,
+        "SPARK_CONF_DIR": str(state / "conf"),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_CONNECT_AUTHENTICATE_TOKEN": given.get("SPARK_CONNECT_AUTHENTICATE_TOKEN") or doors.secret(doors.CONNECT_TOKEN),
         "THROUGHLINE_JDBC_USER": doors.JDBC_USER,
-        "THROUGHLINE_JDBC_PASSWORD_FILE": str(home() / doors.JDBC_PASSWORD),
+        "THROUGHLINE_JDBC_PASSWORD_FILE": given.get("THROUGHLINE_JDBC_PASSWORD_FILE", str(home() / doors.JDBC_PASSWORD)),
     }
-    return _launch("spark", spark_command(ports, small), {**env, **own})
 
 
-def is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex((HOST, port)) == 0
+def serve(ports: Mapping[str, int], master: str, host: str) -> NoReturn:
+    """Become the Spark server of a standalone cluster; its secrets are in the environment of this process."""
+    os.umask(doors.OTHERS)
+    env = {**os.environ, **spark_env(host, os.environ)}
+    # a driver takes the cluster's secret from its settings alone, and those of the command line everybody may read
+    settings = Path(env["SPARK_CONF_DIR"], "spark-defaults.conf")
+    settings.unlink(missing_ok=True)
+    settings.write_text(f"spark.authenticate.secret {env.pop('_SPARK_AUTH_SECRET')}\n", encoding="utf-8")
+    command = spark_command(ports, bool(os.environ.get("THROUGHLINE_SMALL")), master, host)
+    os.execve(command[0], command, env)
 
 
 # --- Airflow --------------------------------------------------------------------------------------------------------------
@@ -283,122 +343,93 @@ def _new_airflow_keys() -> str:
 
 
 def airflow_env(ports: Mapping[str, int], env: Mapping[str, str], schedule: bool) -> dict[str, str]:
-    """Airflow's settings as environment variables; schedule: whether due days start by themselves."""
-    root, keys = home() / "airflow", json.loads(doors.secret(Path("airflow", "secrets.json"), _new_airflow_keys))
+    """Airflow's settings as environment variables: conf/airflow.env and what is this start's own. schedule: whether due days start by themselves."""
+    keys = json.loads(doors.secret(Path("airflow", "secrets.json"), _new_airflow_keys))
     doors.airflow_password()
-    bundle = {
-        "name": "throughline",
-        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        "kwargs": {"path": str(REPOSITORY), "refresh_interval": 60},
-    }
     url = f"http://{HOST}:{ports['airflow']}"
     settings = {
-        "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__LOAD_EXAMPLES": "False",
-        "CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-        "CORE__PLUGINS_FOLDER": str(REPOSITORY / "dags" / "plugins"),
-        "CORE__PARALLELISM": "4",
-        "CORE__MAX_ACTIVE_TASKS_PER_DAG": "4",
-        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{doors.AIRFLOW_USER}:admin",
-        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home() / doors.AIRFLOW_PASSWORDS),
-        "CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{root / 'airflow.db'}",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home() / 'airflow' / 'airflow.db'}",
         "API__HOST": HOST,
         "API__PORT": str(ports["airflow"]),
-        "API__WORKERS": "1",
         "API__BASE_URL": url,
         "API__SECRET_KEY": keys["api"],
-        "API__EXPOSE_CONFIG": "False",
         "API_AUTH__JWT_SECRET": keys["jwt"],
-        "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
-        "DAG_PROCESSOR__PARSING_PROCESSES": "2",
-        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
-        "DAG_PROCESSOR__DISABLE_BUNDLE_VERSIONING": "True",
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-        "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
         "SCHEDULER__USE_JOB_SCHEDULE": str(schedule),
-        "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
-        "LOGGING__BASE_LOG_FOLDER": str(root / "logs"),
-        "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
-    paths = {"AIRFLOW_HOME": str(root), "THROUGHLINE_SPARK_REMOTE": f"sc://{HOST}:{ports['connect']}", "THROUGHLINE_EMBEDDED": "1"}
-    return {**env, **paths, **{f"AIRFLOW__{k}": v for k, v in settings.items()}}
+    own = {"THROUGHLINE_SPARK_REMOTE": f"sc://{HOST}:{ports['connect']}"}
+    return {**env, **env_file(AIRFLOW_ENV), **own, **{f"AIRFLOW__{k}": v for k, v in settings.items()}}
 
 
-def _migrate(env: Mapping[str, str]) -> bool:
-    """The metadata database of this Airflow version, made or brought up to date once; whether it was now."""
-    root, version = home() / "airflow", importlib.metadata.version("apache-airflow")
-    stamp = root / "migrated"
-    if stamp.is_file() and (root / "airflow.db").is_file() and stamp.read_text(encoding="utf-8") == version:
-        return False
-    made(root)
-    service = _launch("airflow-migrate", [str(BIN / "airflow"), "db", "migrate"], env)
-    if service.process.wait(timeout=START_TIMEOUT_SECONDS):
-        raise ServiceError(f"Airflow's database could not be prepared; {service.log} ends with:\n{service.last_lines()}")
-    stamp.write_text(version, encoding="utf-8")
-    return True
+def _migrated() -> Path:
+    """The file that says for which version of Airflow the embedded metadata database was made or brought up to date."""
+    return home() / "airflow" / "migrated"
 
 
-def start_airflow(ports: Mapping[str, int], env: Mapping[str, str]) -> list[Service]:
-    airflow = str(BIN / "airflow")
-    api = [airflow, "api-server", "--host", HOST, "--port", str(ports["airflow"]), "--workers", "1"]
-    return [
-        _launch("airflow-api-server", api, env),
-        _launch("airflow-scheduler", [airflow, "scheduler", "--skip-serve-logs"], env),
-        _launch("airflow-dag-processor", [airflow, "dag-processor"], env),
-    ]
+def _is_migrated() -> bool:
+    stamp = _migrated()
+    return stamp.is_file() and stamp.with_name("airflow.db").is_file() and stamp.read_text(encoding="utf-8") == _airflow_version()
 
 
-def get_json(url: str) -> Any:
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
-        return json.load(answer)
+def _airflow_version() -> str:
+    return importlib.metadata.version("apache-airflow")
 
 
-def _airflow_health(url: str) -> dict[str, str]:
-    """The state of each part of Airflow by its own word; nothing when it does not answer."""
-    try:
-        return {part: said["status"] for part, said in get_json(f"{url}/api/v2/monitor/health").items()}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _airflow_is_healthy(url: str) -> bool:
-    health = _airflow_health(url)
-    return all(health.get(part) == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+def embedded(
+    ports: Mapping[str, int], env: Mapping[str, str], schedule: bool = False, airflow: bool = True, small: bool = False
+) -> list[Declaration]:
+    """The services of the embedded profile; their folders and secrets are made."""
+    at, monitor = f"tcp://{HOST}", f"http://{HOST}:{ports['airflow']}{healthy.MONITOR}"
+    spark = Declaration(
+        "spark",
+        spark_command(ports, small),
+        {**env, **spark_env()},
+        healthy=(*healthy.COMMAND, f"{at}:{ports['connect']}", f"{at}:{ports['jdbc']}"),
+    )
+    if not airflow:
+        return [spark]
+    made(home() / "airflow")
+    own, program = airflow_env(ports, env, schedule), str(BIN / "airflow")
+    first = [] if _is_migrated() else [Declaration("airflow-migrate", [program, "db", "migrate"], own)]
+    needs = [one.name for one in first]
+    parts = (
+        ("airflow-api-server", ("api-server", "--host", HOST, "--port", str(ports["airflow"]), "--workers", "1"), "metadatabase"),
+        ("airflow-scheduler", ("scheduler", "--skip-serve-logs"), "scheduler"),
+        ("airflow-dag-processor", ("dag-processor",), "dag_processor"),
+    )
+    return [spark, *first, *(Declaration(n, [program, *words], own, (*healthy.COMMAND, f"{monitor}#{p}"), needs) for n, words, p in parts)]
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------------
 
 
-def start(say: Callable[[str], None], schedule: bool = False, airflow: bool = True, small: bool = False) -> Services:
-    """Start everything side by side and wait until it is healthy.
+def start(
+    say: Callable[[str], None], schedule: bool = False, airflow: bool = True, small: bool = False, profile: str = "embedded"
+) -> Services:
+    """Start everything, each service when what it needs is well, and wait until all are.
 
     Raises ServiceError when one ends or does not answer in time; nothing is left running then.
     """
     os.umask(doors.OTHERS)
     doors.close_home()
     stop_leftovers()
-    mark = uuid.uuid4().hex
-    services = Services(pick_ports(say), mark)
     made(home())
+    services = Services({}, uuid.uuid4().hex, profile)
     began = time.monotonic()
     try:
-        env = base_env(mark)
-        note(services)
-        services.running.append(start_spark(services.ports, env, small))
-        checks: dict[str, Callable[[], bool]] = {"spark": lambda: all(is_listening(services.ports[p]) for p in ("connect", "jdbc"))}
-        if airflow:
-            own = airflow_env(services.ports, env, schedule)
-            if _migrate(own):
-                services.seconds["its database"] = time.monotonic() - began
-            services.running += start_airflow(services.ports, own)
-            checks["airflow"] = lambda: _airflow_is_healthy(services.airflow_url)
-        note(services)
-        _wait(services, checks, began)
+        if profile == "full":
+            from spark_jobs.embedded import full
+
+            services.ports = pick_ports(say, full.preferred_ports())
+            note(services)
+            declared = full.declarations(services.ports, base_env(services.mark), say, schedule, small)
+        else:
+            services.ports = pick_ports(say)
+            note(services)
+            declared = embedded(services.ports, base_env(services.mark), schedule, airflow, small)
+        _start(services, declared, began)
+        if airflow and profile == "embedded":
+            _migrated().write_text(_airflow_version(), encoding="utf-8")
         note(services, is_ready=True)
     except BaseException:
         services.stop()
@@ -406,20 +437,43 @@ def start(say: Callable[[str], None], schedule: bool = False, airflow: bool = Tr
     return services
 
 
-def _wait(services: Services, checks: dict[str, Callable[[], bool]], began: float) -> None:
-    while checks:
-        for name in [n for n, is_up in checks.items() if is_up()]:
-            services.seconds[name] = time.monotonic() - began
-            del checks[name]
-        for service in services.running:
-            if service.process.poll() is not None:
-                raise ServiceError(
-                    f"{service.name} ended with code {service.process.returncode}; {service.log} ends with:\n{service.last_lines()}"
-                )
+def _start(services: Services, declared: Sequence[Declaration], began: float) -> None:
+    started: dict[str, Service] = {}
+    well: set[str] = set()
+    while len(well) < len(declared):
+        due = [one for one in declared if one.name not in started and well.issuperset(one.needs)]
+        for one in due:
+            started[one.name] = _launch(one)
+            services.running.append(started[one.name])
+        if due:
+            note(services)
+        for name, service in started.items():
+            code, is_lasting = service.process.poll(), bool(service.declared.healthy)
+            if code is not None and (code or is_lasting):
+                raise ServiceError(f"{name} ended with code {code}; {service.log} ends with:\n{service.last_lines()}")
+            if name not in well and (not ailment(service.declared.healthy) if is_lasting else code == 0):
+                services.seconds[name] = time.monotonic() - began
+                well.add(name)
+                if not is_lasting:
+                    services.running.remove(service)
         if time.monotonic() - began > START_TIMEOUT_SECONDS:
             logs = ", ".join(str(s.log) for s in services.running)
-            raise ServiceError(f"{', '.join(checks)} did not answer within {START_TIMEOUT_SECONDS} s; see {logs}")
+            raise ServiceError(
+                f"{', '.join(one.name for one in declared if one.name not in well)} did not answer within {START_TIMEOUT_SECONDS} s; see {logs}"
+            )
         time.sleep(0.2)
+
+
+def ailment(command: Sequence[str]) -> str:
+    """What a health check finds wrong, "" when the service is well. Our own check needs no process of its own."""
+    own = len(healthy.COMMAND)
+    if tuple(command[:own]) == healthy.COMMAND:
+        return healthy.ailment(command[own:])
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{command[0]} does not answer ({error})"
+    return f"{Path(command[0]).name} says: {(done.stdout + done.stderr).strip() or done.returncode}" if done.returncode else ""
 
 
 def note(services: Services, is_ready: bool = False) -> None:
@@ -430,8 +484,10 @@ def note(services: Services, is_ready: bool = False) -> None:
         "starter_pid": me.pid,
         "starter_created": me.create_time(),
         "mark": services.mark,
+        "profile": services.profile,
         "ports": services.ports,
         "pids": {s.name: s.process.pid for s in services.running},
+        "healthy": {s.name: list(s.declared.healthy) for s in services.running},
         "is_ready": is_ready,
     }
     beside = state_file().with_suffix(".tmp")
@@ -454,24 +510,29 @@ def tend(services: Services, say: Callable[[str], None]) -> list[str]:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(service.process.pid, signal.SIGKILL)
         say(f"{service.name} ended with code {how} and is started again; its log is {service.log}")
-        services.running[place] = replace(_launch(service.name, service.command, service.env, again=True), restarts=[*recent, now])
+        services.running[place] = replace(_launch(service.declared, again=True), restarts=[*recent, now])
     if ended:
         note(services, is_ready=True)
     return [service.name for _, service in ended]
 
 
+def airflow_command(state: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """(command, environment) of Airflow's own command line for the services of services.json."""
+    env = base_env(state["mark"])
+    if state.get("profile") == "full":
+        from spark_jobs.embedded import full
+
+        return full.airflow_command(state["ports"], env)
+    return [str(BIN / "airflow")], airflow_env(state["ports"], env, schedule=False)
+
+
 def ailments(state: Mapping[str, Any]) -> dict[str, str]:
     """What each service of services.json says about itself: name -> what is wrong, "" when it answers."""
-    found = {}
-    for name, pid in state["pids"].items():
-        silent = [str(port) for kind in PORTS_OF.get(name, ()) if not is_listening(port := state["ports"][kind])]
-        found[name] = f"process {pid} has ended" if not _is_alive(pid) else f"nothing answers on port {', '.join(silent)}" if silent else ""
-    if found.get("airflow-api-server") == "":
-        health = _airflow_health(f"http://{HOST}:{state['ports']['airflow']}")
-        for name, part in (("airflow-scheduler", "scheduler"), ("airflow-dag-processor", "dag_processor")):
-            if not found.get(name) and health.get(part) != "healthy":
-                found[name] = f"Airflow says that it is {health.get(part) or 'not there'}"
-    return found
+    checks = state.get("healthy", {})
+    return {
+        name: ailment(checks.get(name, healthy.COMMAND)) if _is_alive(pid) else f"process {pid} has ended"
+        for name, pid in state["pids"].items()
+    }
 
 
 def _is_alive(pid: int) -> bool:
@@ -482,7 +543,9 @@ def _is_alive(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def running(say: Callable[[str], None], schedule: bool = False, airflow: bool = True, small: bool = False) -> Iterator[Services]:
+def running(
+    say: Callable[[str], None], schedule: bool = False, airflow: bool = True, small: bool = False, profile: str = "embedded"
+) -> Iterator[Services]:
     """The services for a `with` block; whatever ends the block, SIGTERM and Ctrl-C included, stops them."""
 
     def interrupt(number: int, _: object) -> None:
@@ -491,7 +554,7 @@ def running(say: Callable[[str], None], schedule: bool = False, airflow: bool = 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     services = None
     try:
-        services = start(say, schedule, airflow, small)
+        services = start(say, schedule, airflow, small, profile)
         yield services
     finally:
         for number in before:

@@ -1,6 +1,8 @@
-"""The channel to a Spark Connect server of this machine, with its token."""
+"""Channels to a Spark Connect server, with its token and without TLS: on this machine, or on a network that nobody else is on."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import grpc
 from pyspark.sql.connect.client.core import DefaultChannelBuilder
@@ -12,3 +14,13 @@ class OwnMachine(DefaultChannelBuilder):
     def toChannel(self) -> grpc.Channel:
         token = grpc.access_token_call_credentials(self.token)
         return self._secure_channel(self.endpoint, grpc.composite_channel_credentials(grpc.local_channel_credentials(), token))
+
+
+class OwnNetwork(DefaultChannelBuilder):
+    """To the host that THROUGHLINE_PRIVATE_HOST names, as docker/compose.yml does: gRPC itself gives a token to no unencrypted channel."""
+
+    def toChannel(self) -> grpc.Channel:
+        return self._insecure_channel(self.endpoint)
+
+    def metadata(self) -> Iterable[tuple[str, str]]:
+        return [*super().metadata(), ("authorization", f"Bearer {self.token}")]

@@ -35,6 +35,8 @@ DELETION_VECTORS = ("identity", "journeys", "attribution")
 
 # more than any claim makes
 COMMITS_OF_CLAIM = 100_000
+# what Delta says where no table is; the last one of a folder that is not there, as DESCRIBE HISTORY finds it
+NO_TABLE = ("DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "PATH_NOT_FOUND", "DELTA_TABLE_ONLY_OPERATION")
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class Lake:
         try:
             return int(self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(name)} LIMIT 1").first()["version"])  # type: ignore[index]
         except Exception as error:
-            if "DELTA_TABLE_NOT_FOUND" in str(error) or "DELTA_PATH_DOES_NOT_EXIST" in str(error) or "PATH_NOT_FOUND" in str(error):
+            if any(word in str(error) for word in NO_TABLE):
                 return -1
             raise
 

@@ -30,22 +30,23 @@ def is_small(lake: str) -> bool:
 
 
 def _connect(remote: str) -> SparkSession:
-    """A client of the server at `remote`; one on this machine is given its token (conf/doors.py)."""
-    token = connect_token()
-    if not token or urlsplit(remote).hostname not in ("127.0.0.1", "localhost"):
+    """A client of the server at `remote`; one on this machine, or at THROUGHLINE_PRIVATE_HOST, is given its token (conf/doors.py)."""
+    token, host = connect_token(), urlsplit(remote).hostname
+    is_here = host in ("127.0.0.1", "localhost")
+    if not token or not (is_here or host == os.environ.get("THROUGHLINE_PRIVATE_HOST")):
         return SparkSession.builder.remote(remote).getOrCreate()
-    if is_foreign(port := urlsplit(remote).port or 15002):
+    if is_here and is_foreign(port := urlsplit(remote).port or 15002):
         raise ThroughlineError(
             f"port {port} of this machine is another user's: the token was not sent; stop the services and start them again"
         )
     from pyspark.sql.connect.session import SparkSession as Remote
 
-    from spark_jobs.io.connect import OwnMachine
+    from spark_jobs.io.connect import OwnMachine, OwnNetwork
 
     # what the builder of SparkSession.remote sets too
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
-    channel = OwnMachine(remote)
-    channel.set(OwnMachine.PARAM_TOKEN, token)
+    channel = OwnMachine(remote) if is_here else OwnNetwork(remote)
+    channel.set(channel.PARAM_TOKEN, token)
     return cast(SparkSession, Remote.builder.channelBuilder(channel).getOrCreate())
 
 

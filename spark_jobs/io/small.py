@@ -23,7 +23,7 @@ from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, w
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from conf.settings import made
-from conf.tables import Table, table
+from conf.tables import Table, table, table_names
 from spark_jobs.errors import ThroughlineError, of_trouble
 
 Result = TypeVar("Result")
@@ -113,6 +113,13 @@ def open_table(lake: Path | str, name: str) -> DeltaTable | None:
     uri = table_uri(lake, name)
     with told(name, uri):
         return DeltaTable(uri) if DeltaTable.is_deltatable(uri) else None
+
+
+def names_aside(lake: Path | str) -> list[str]:
+    """The tables that may have rows in quarantine: a local lake is searched; of one on an object store, every declared table may."""
+    suffix, local = "__quarantine", Path(lake)
+    found = (f"{path.parent.name}.{path.name.removesuffix(suffix)}" for path in local.glob(f"*/*{suffix}"))
+    return sorted(found) if local.is_dir() else list(table_names())
 
 
 def query(found: DeltaTable, sql: str = "select * from rows") -> pa.Table:

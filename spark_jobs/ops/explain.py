@@ -13,19 +13,19 @@ from spark_jobs.job import jobs
 from spark_jobs.printing import cell, console, listing
 
 
-def rows_of(lake: Path, name: str, about: str) -> pl.DataFrame:
+def rows_of(lake: Path | str, name: str, about: str) -> pl.DataFrame:
     """The ops rows about one table."""
     return pl.DataFrame(read_arrow(lake, name)).filter(pl.col("table_name") == about)
 
 
-def explain_table(name: str, lake: Path) -> None:
+def explain_table(name: str, lake: Path | str) -> None:
     """Print contract, neighbours, last runs and ledger of a table."""
     contract, out = table(name), console()
     out.print(cell(name, "bold"), contract.grain, sep=": ")
     if contract.description:
         out.print(contract.description)
     out.print(
-        f"key {', '.join(contract.keys) or '-'} · write {contract.write.mode} · contract conf/tables/{name.replace('.', '/')}.yml · data {lake / name.replace('.', '/')}"
+        f"key {', '.join(contract.keys) or '-'} · write {contract.write.mode} · contract conf/tables/{name.replace('.', '/')}.yml · data {lake}/{name.replace('.', '/')}"
     )
     columns = listing("column", "type", "null", "meaning")
     for c in contract.columns:

@@ -28,7 +28,7 @@ from spark_jobs.errors import ThroughlineError
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.mapped import bronze_name
 from spark_jobs.io.ranges import Range
-from spark_jobs.io.small import open_table, query
+from spark_jobs.io.small import names_aside, open_table, query
 from spark_jobs.ops.claims import Claims
 from spark_jobs.printing import cell, console, listing
 from spark_jobs.run import Runner
@@ -36,16 +36,16 @@ from spark_jobs.run import Runner
 ALWAYS = Range(dt.date(1970, 1, 1), dt.date(2100, 1, 1))
 
 
-def read_rows(lake: Path, name: str) -> pl.DataFrame:
+def read_rows(lake: Path | str, name: str) -> pl.DataFrame:
     """All rows of one table's quarantine, read without Spark; empty when it has none."""
     contract_of(name)
     aside = open_table(lake, f"{name}__quarantine")
     return pl.DataFrame(query(aside)) if aside is not None else pl.DataFrame()
 
 
-def list_open(lake: Path, name: str) -> None:
+def list_open(lake: Path | str, name: str) -> None:
     """Open rows per table and reason."""
-    names = [name] if name else sorted(f"{p.parent.name}.{p.name.removesuffix('__quarantine')}" for p in lake.glob("*/*__quarantine"))
+    names = [name] if name else names_aside(lake)
     waiting = listing("table", "source", "reason", "open", "closed", numbers=("open", "closed"))
     for one in names:
         rows = read_rows(lake, one)
@@ -59,7 +59,7 @@ def list_open(lake: Path, name: str) -> None:
     console().print(waiting if waiting.row_count else "No row is in quarantine.")
 
 
-def show(lake: Path, name: str, quarantine_id: str, limit: int) -> None:
+def show(lake: Path | str, name: str, quarantine_id: str, limit: int) -> None:
     """Rows with id, reason, origin and payload (what is no printable text is shown escaped). The line is the dropped file's, so that is named."""
     rows = read_rows(lake, name)
     if rows.is_empty():
@@ -92,7 +92,7 @@ def replay(
     lake: Lake, name: str, quarantine_id: str, payload: Path | None, holder: str, say: Callable[[Any], None]
 ) -> list[dict[str, Any]]:
     """Put one record back in. Raises ThroughlineError when there is no such row or when the record is set aside again."""
-    rows = read_rows(Path(lake.root), name)
+    rows = read_rows(lake.root, name)
     found = rows.filter(pl.col("quarantine_id") == quarantine_id).to_dicts() if not rows.is_empty() else []
     if not found:
         raise ThroughlineError(f"{name} has no quarantined row {quarantine_id!r}; `python -m spark_jobs quarantine show {name}` lists them")
@@ -138,7 +138,7 @@ def replay(
     fed = [t for t in mapping(source)["streams"][stream]["tables"]]
     outcomes = Runner(lake, holder, say).run(fed, days, source)
     for one in fed:
-        again = read_rows(Path(lake.root), one)
+        again = read_rows(lake.root, one)
         still = again.filter((pl.col("_file") == file) & (pl.col("_status") == "open")).to_dicts() if not again.is_empty() else []
         if still:
             raise ThroughlineError(

@@ -16,7 +16,7 @@ from conf.settings import source_names
 from conf.tables import table, table_names
 from spark_jobs.errors import DamagedTableError
 from spark_jobs.io.commits import Seen, is_there, missing_files, versions
-from spark_jobs.io.small import open_table, query
+from spark_jobs.io.small import names_aside, open_table, query
 from spark_jobs.report.tables import connect, records
 
 # of each table and source the newest run that did the work; its row counts, summed over the sources
@@ -117,19 +117,12 @@ def count_rows(lake: Path | str, name: str) -> int | None:
 
 
 def open_quarantine(lake: Path | str) -> list[dict]:
-    """What waits in quarantine: {table, reason, rows, since, source}, the largest first.
-
-    A local lake is searched; one on an object store is asked table by table of the contracts.
-    """
-    suffix, found = "__quarantine", []
-    local = Path(lake)
-    names = (
-        sorted(f"{p.parent.name}.{p.name.removesuffix(suffix)}" for p in local.glob(f"*/*{suffix}")) if local.is_dir() else table_names()
-    )
-    for name in names:
+    """What waits in quarantine: {table, reason, rows, since, source}, the largest first."""
+    found = []
+    for name in names_aside(lake):
         # of one that cannot be read its table's state tells
         with contextlib.suppress(DamagedTableError):
-            aside = open_table(lake, name + suffix)
+            aside = open_table(lake, f"{name}__quarantine")
             found += [{"table": name, **row} for row in query(aside, WAITING).to_pylist()] if aside else []
     return sorted(found, key=lambda r: (-r["rows"], r["table"], r["reason"], r["source"]))
 

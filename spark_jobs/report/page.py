@@ -381,7 +381,7 @@ def script_hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def build_report(lake: Path, out: Path, platform: Platform, now: dt.datetime | None = None) -> Path:
+def build_report(lake: Path | str, out: Path, platform: Platform, now: dt.datetime | None = None) -> Path:
     """Write the page to `out` and return it.
 
     lake: root of the tables; what is not there yet is said on the page. now: the instant freshness is measured from.

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from conf.settings import REPOSITORY
-from spark_jobs.embedded import services
+from spark_jobs.embedded import healthy, services
 
 pytestmark = pytest.mark.timeout(900)
 # asks the server for something, waits until it is told to ask again
@@ -88,7 +88,7 @@ def test_a_killed_spark_server_is_told_started_again_and_its_client_says_so(star
     os.kill(process.pid, signal.SIGSTOP)
     try:
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not services.is_listening(port), 20)
+        wait_until(lambda: not healthy.is_listening(port), 20)
         said = command(home, "status").stdout
         assert "services   NOT WELL: spark;" in said and f"spark: process {pid} has ended" in said and "spark.log" in said
     finally:
@@ -100,7 +100,7 @@ def test_a_killed_spark_server_is_told_started_again_and_its_client_says_so(star
     assert client.returncode == 4 and out == "", (out, errors)
     assert "LostServerError: the Spark server at sc://127.0.0.1" in errors and "Traceback" not in errors
     assert time.monotonic() - began < 120
-    wait_until(lambda: services.is_listening(port), 90)
+    wait_until(lambda: healthy.is_listening(port), 90)
     again = state(monkeypatch, home)
     assert again["pids"]["spark"] != pid and again["ports"]["connect"] == port
     assert "spark ended with code -9 and is started again" in log.read_text()
