@@ -147,16 +147,10 @@ class Runner:
 
     def run(self, names: list[str], days: Range, only_source: str | None = None, changed: bool = False) -> list[Outcome]:
         """Build the tables in order. Raises the first error after recording it; what was published before it stays."""
-        plan: list[tuple[Job, str | None]] = []
-        for name in names:
-            job, contract = jobs()[name], table(name)
-            if not contract.write.partition_by and not job.is_mapped():
-                plan.append((job, None))
-                continue
-            plan += [(job, s) for s in self._sources_feeding(job) if s == only_source or (only_source is None and self._has_rows(job, s))]
+        plan = self.targets(names, only_source)
         # a run of a range alone follows the rows that it moves itself to other days, where a table was there before it
         began = {
-            (job.table, source): [(dt.date.max, self._input_versions(job, source))] if self.lake.exists(job.table) else []
+            (job.table, source): [(dt.date.max, self.input_versions(job, source))] if self.lake.exists(job.table) else []
             for job, source in plan
         }
         refuse_changed(self.lake.root, dict.fromkeys(job.table for job, _ in plan))
@@ -169,7 +163,7 @@ class Runner:
         def build(item: tuple[Job, str | None]) -> None:
             job, source = item
             # what is committed while this run looks is left to the next one
-            versions = self._input_versions(job, source)
+            versions = self.input_versions(job, source)
             is_again = (job.table, source) in again
             since = self.recorder.settled(job.table, source) if changed else began[job.table, source]
             parts = parts_of(self.lake, job, source, days, None if is_again else since)
@@ -181,12 +175,12 @@ class Runner:
                 outcomes.append(self._recorded(job, source, part, fence, settled, is_again, is_last))
 
         try:
-            inputs = [name for job, source in plan for name in self._input_versions(job, source)]
+            inputs = [name for job, source in plan for name in self.input_versions(job, source)]
             self.recorder.prepare([*(job.table for job, _ in plan), *inputs])
             self.recorder.drop_unfinished(fences)
             again |= mend_losses(self.lake, self.recorder, plan, fences, self._parts_feeding)
             # rows that no run on record left: what changed since they were built is not known
-            again |= {(job.table, s) for job, s in plan if changed and self._holds(job.table, s) and not self.recorder.ran(job.table, s)}
+            again |= {(job.table, s) for job, s in plan if changed and self.holds(job.table, s) and not self.recorder.ran(job.table, s)}
             in_waves(plan, lambda item: (item[0].table, item[0].upstream()), build)
         finally:
             try:
@@ -195,7 +189,18 @@ class Runner:
                 claims.release()
         return outcomes
 
-    def _holds(self, name: str, source: str | None) -> bool:
+    def targets(self, names: list[str], only_source: str | None) -> list[tuple[Job, str | None]]:
+        """The jobs of the tables, each with every source that it is run for, or None where one run builds all of it."""
+        found: list[tuple[Job, str | None]] = []
+        for name in names:
+            job, contract = jobs()[name], table(name)
+            if not contract.write.partition_by and not job.is_mapped():
+                found.append((job, None))
+                continue
+            found += [(job, s) for s in self._sources_feeding(job) if s == only_source or (only_source is None and self._has_rows(job, s))]
+        return found
+
+    def holds(self, name: str, source: str | None) -> bool:
         """Whether a table has rows, of a source where it is partitioned by it."""
         if not table(name).write.partition_by:
             return self.lake.version(name) > 0
@@ -258,18 +263,8 @@ class Runner:
 
     def _build(self, job: Job, source: str | None, part: Part, fence: Fence, outcome: Outcome, again: bool = False) -> None:
         contract = table(job.table)
-        outcome.input_versions = self._input_versions(job, source)
-        # `self` is covered by the output's version, which the recorder compares as well
-        asked = [
-            job.table,
-            source,
-            str(part),
-            outcome.input_versions,
-            code_hash(),
-            self.platform.reporting_currency,
-            self.platform.reporting_time_zone,
-        ]
-        outcome.signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        outcome.input_versions = self.input_versions(job, source)
+        outcome.signature = self.signature(job, source, part, outcome.input_versions)
         if not (self.force or again) and self.recorder.is_done(job.table, source, outcome.signature, self.lake.version(job.table)):
             outcome.status = "skipped"
             return
@@ -436,7 +431,14 @@ class Runner:
         scope = source if table(job.table).write.partition_by else None
         return self.lake.read(name, self.lake.bounds(contract, scope, None if whole else wide))
 
-    def _input_versions(self, job: Job, source: str | None) -> dict[str, int]:
+    def signature(self, job: Job, source: str | None, part: Part, versions: Mapping[str, int]) -> str:
+        """Hash of all that decides what a part of a table holds; `self` is covered by the output's version, which the recorder compares as well."""
+        settings = (self.platform.reporting_currency, self.platform.reporting_time_zone)
+        asked = [job.table, source, str(part), versions, code_hash(), *settings]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+    def input_versions(self, job: Job, source: str | None) -> dict[str, int]:
+        """The versions of all tables that the job reads for a source, -1 where there is none yet."""
         versions = {name: self.lake.version(name) for name in job.upstream()}
         if job.is_mapped() and source:
             looked_up = [

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from conf.printing import shown
-from conf.settings import platform
+from conf.settings import platform, source as declared
 from spark_jobs.errors import ThroughlineError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -30,8 +30,57 @@ def campaigns() -> None:
 
 
 @app.command()
-def plan(answers: Annotated[str, typer.Argument(help="what a form of campaign_backfill was answered, a JSON object")] = "{}") -> None:
-    """What a backfill would do: days, sources, rows and tables; nothing is changed."""
+def plan(
+    what: Annotated[
+        list[str] | None, typer.Argument(help="tables, layers, +table, table+ or all; or the answers of a form as JSON")
+    ] = None,
+    from_: Annotated[str, typer.Option("--from", help="first day, YYYY-MM-DD")] = "",
+    to: Annotated[str, typer.Option("--to", help="last day, inclusive")] = "",
+    source: Annotated[str, typer.Option(help="only this source's part of shared tables")] = "",
+    changed: Annotated[bool, typer.Option(help="also the days that inputs touched since the last success")] = False,
+    lake: Annotated[str, typer.Option(help="root of the lake; default: conf/platform.yml")] = "",
+) -> None:
+    """What `run` would build with the same words, and why; or what a backfill would do, given the answers of its form (`plan '{"from": …}'`).
+
+    Nothing is written.
+    """
+    words = what or []
+    if from_ or to:
+        of_selection(words, from_, to, source, changed, lake)
+    elif len(words) > 1:
+        raise ThroughlineError(f"say for which days {' '.join(words)} would be built: --from and --to (YYYY-MM-DD)")
+    else:
+        of_form(words[0] if words else "{}")
+
+
+def of_selection(words: list[str], from_: str, to: str, source: str, changed: bool, root: str) -> None:
+    """The engine's plan, a line per part of a table, and its sum as JSON in the last line."""
+    from spark_jobs.__main__ import day, open_lake
+    from spark_jobs.io.ranges import Range
+    from spark_jobs.plan import steps
+    from spark_jobs.printing import cell, console, listing
+    from spark_jobs.run import Runner, select_tables
+
+    if not words:
+        raise ThroughlineError("say what would be built: tables, layers, +table, table+ or all")
+    first, last = day(from_), day(to)
+    if first > last:
+        raise ThroughlineError(f"--from {first} is after --to {last}")
+    names = select_tables(words)
+    if source:
+        own = declared(source).silver
+        names = [name for name in names if not own or name in own]
+    found = steps(Runner(open_lake(root), "plan"), names, Range(first, last), source or None, changed)
+    lines = listing("table", "days", "rows to read", "why", numbers=("rows to read",))
+    for one in found:
+        lines.add_row(cell(one.name), cell(one.days), f"{one.rows:,}", cell(one.why))
+    console().print(lines if found else "nothing to build: no source has delivered anything to these tables yet")
+    busy = [one for one in found if not one.is_idle]
+    print(json.dumps({"tables": len({one.table for one in busy}), "parts": len(busy), "idle": len(found) - len(busy)}), flush=True)
+
+
+def of_form(answers: str) -> None:
+    """What the answers of campaign_backfill's form ask for."""
     from spark_jobs.ops.backfill import plan as of_answers
 
     try:
@@ -39,7 +88,9 @@ def plan(answers: Annotated[str, typer.Argument(help="what a form of campaign_ba
     except ValueError:
         said = None
     if not isinstance(said, dict):
-        raise ThroughlineError(f'{answers!r} is no JSON object: write it as {{"sources": ["sandbox_shop"], "from": "2026-03-24"}}')
+        raise ThroughlineError(
+            f'{answers!r} is no JSON object: write it as {{"sources": ["sandbox_shop"], "from": "2026-03-24"}}, or tables with --from and --to'
+        )
     made = of_answers(said, platform().lake)
     print(made["note"])
     print(json.dumps(made), flush=True)

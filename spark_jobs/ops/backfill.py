@@ -105,8 +105,22 @@ def plan(answers: Mapping[str, Any], lake: Path | str) -> dict[str, Any]:
     first, last = first or min(proposed, default=last), last or max(proposed, default=first)
     if first and last and first > last:
         raise ThroughlineError(f"from {first} is after to {last}: nothing lies between them")
-    note = told(answers, days, left_out, {c: known.get(c) for c in asked}, first, last)
+    note = told(answers, days, left_out, {c: known.get(c) for c in asked}, first, last, engine_plan(lake, chosen, first, last))
     return {"note": note, "from": str(first or ""), "to": str(last or ""), "sources": [] if is_dry else chosen}
+
+
+def engine_plan(lake: Path | str, chosen: list[str], first: dt.date | None, last: dt.date | None) -> list[str]:
+    """What the engine would build of these sources' days and of all that is made of them, as the lake is now, a line each."""
+    if not (chosen and first and last):
+        return []
+    from spark_jobs.io.lake import Lake
+    from spark_jobs.io.session import get_session, is_small
+    from spark_jobs.plan import told as steps_told
+    from spark_jobs.run import Runner, select_tables
+
+    names = select_tables(["silver", *LAYERS])
+    runner = Runner(Lake(lambda: get_session(small=is_small(str(lake))), str(lake)), "plan")
+    return ["", "As the lake is now the engine would build:", *steps_told(runner, names, first, last, True, chosen)]
 
 
 def told(
@@ -116,8 +130,9 @@ def told(
     asked: Mapping[str, Campaign | None],
     first: dt.date | None,
     last: dt.date | None,
+    engine: list[str],
 ) -> str:
-    """The plan as Markdown: what matters first, a line per campaign and source."""
+    """The plan as Markdown: what matters first, a line per campaign and source, then those of the engine's plan."""
     is_dry = answers.get("dry_run", True)
     if not (days and first and last):
         return "**Dry run: there is nothing to rebuild yet.** No source has brought in rows: run the ingest DAGs first."
@@ -134,6 +149,7 @@ def told(
     above = [f"{layer} ({sum(n.split('.')[0] == layer for n in table_names())})" for layer in LAYERS]
     models = ", ".join(listed(answers.get("models"))) or "all"
     lines += [f"- then {', '.join(above)}, the report; models: {models}"]
+    lines += engine
     if is_dry:
         lines += ["", f"To do it: trigger again with from {first}, to {last}, and dry_run off."]
     return "\n".join(lines)

@@ -108,6 +108,10 @@ class Recorder:
     def _mine(self, name: str, source: str | None) -> list[dict[str, Any]]:
         return _of(self.past, name, source)
 
+    def last(self, name: str, source: str | None) -> dict[str, Any] | None:
+        """The table's newest success on record."""
+        return next(iter(self._mine(name, source)[-1:]), None)
+
     def ran(self, name: str, source: str | None) -> bool:
         """Whether any success of a table is on record."""
         return bool(self._mine(name, source))

@@ -18,7 +18,7 @@ from spark_jobs.io.lake import Lake
 from tests.whole import worlds
 from tests.whole.test_airflow import finished, log_of
 
-pytestmark = [pytest.mark.whole, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.timeout(3600)
 INGESTS = [f"ingest_{source}" for source in worlds.SOURCES]
 BUILD = "build_daily"
 

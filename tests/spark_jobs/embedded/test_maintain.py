@@ -1,6 +1,7 @@
 """Housekeeping of the ops tables goes through their one writer and drops only what is past its retention."""
 
 import datetime as dt
+from decimal import Decimal
 
 from conf.tables import table
 from spark_jobs.embedded import maintain
@@ -24,9 +25,8 @@ def test_a_table_made_for_few_rows_lies_in_its_clusters_once_it_has_grown(spark,
     contract, lake = table("silver.fx_rates"), Lake(spark, str(tmp_path))
     assert lake.is_few and lake.create(contract)
     day = dt.date(2026, 3, 1)
-    rows = spark.createDataFrame([("EUR", "USD", day, 1)], "base string, quote string, rate_date date, rate int")
-    columns = [rows[c.name].cast(c.type).alias(c.name) if c.name in rows.columns else F.lit(None).cast(c.type).alias(c.name) for c in contract.columns]
-    lake.append(rows.select(*(F.coalesce(c, F.lit("0").cast(f.type)) if not f.nullable else c for c, f in zip(columns, contract.columns))), contract, 1, Fence("a", 1, "run"))
+    rows = spark.createDataFrame([(day, "USD", Decimal(1), "bank")], "rate_date date, currency string, rate decimal(18,8), source string")
+    lake.append(rows, contract, 1, Fence("a", 1, "run"))
 
     def clusters() -> list[str]:
         maintain.compact(lake, contract.name, day)

@@ -1,0 +1,74 @@
+"""What a run would build is told before it, and is what it then builds. A small lake of its own: about 60 s."""
+
+import json
+import shutil
+
+import pytest
+
+from spark_jobs.bronze.load import load_source
+from spark_jobs.io.lake import Lake
+from spark_jobs.plan import steps
+from spark_jobs.run import Runner, select_tables
+from tests.whole import worlds
+
+DERIVED = ("silver", "identity", "journeys", "attribution", "segments", "gold")
+NAMES = select_tables(DERIVED)
+
+
+def planned(lake: Lake, home, changed: bool = False, days=worlds.DAYS) -> dict[str, tuple[str, bool]]:
+    with worlds.home_at(home):
+        return {one.name: (one.why, one.is_idle) for one in steps(Runner(lake, "plan"), NAMES, days, None, changed)}
+
+
+@pytest.fixture(scope="module")
+def world(spark, tmp_path_factory):
+    home = tmp_path_factory.mktemp("planned")
+    worlds.make_drops(home)
+    worlds.pull(home)
+    return worlds.load(spark, home), home
+
+
+@pytest.fixture(scope="module")
+def ran(world):
+    lake, home = world
+    return lake, home, worlds.run(lake, home)
+
+
+def test_before_the_first_run_everything_is_to_be_built_and_nothing_is_written(world):
+    lake, home = world
+    before = sorted(home.rglob("*"))
+    found = planned(lake, home)
+    assert set(found.values()) == {("never built", False)}
+    assert {name.split("[")[0] for name in found} == set(NAMES)
+    assert sorted(home.rglob("*")) == before
+
+
+def test_a_plan_is_what_the_run_then_does(ran, tmp_path):
+    lake, home, outcomes = ran
+    assert set(planned(lake, home).values()) == {("nothing changed", True)}
+    own = tmp_path / "late"
+    shutil.copytree(home, own)
+    late = Lake(lake.spark, str(own / "lake"))
+    arrival = worlds.deliver_late(own, [worlds.FIRST])
+    with worlds.home_at(own):
+        load_source(late, "sandbox_site", "test")
+    days = worlds.Range(arrival, arrival)
+    with worlds.home_at(own):
+        found = steps(Runner(late, "plan"), NAMES, days, None, True)
+    events = next(one for one in found if one.name == "silver.events[sandbox_site]")
+    assert "bronze.sandbox_site__events" in events.why and events.rows > 0
+    sessions = next(one for one in found if one.table == "journeys.sessions")
+    assert not sessions.is_idle
+    built = [o.table for o in worlds.run(late, own, days=days, changed=True) if o.status != "skipped"]
+    assert set(built) <= {one.table for one in found if not one.is_idle}
+    assert len(outcomes) == len(found)
+
+
+def test_the_command_prints_the_plan_and_its_sum(ran):
+    _, home, _ = ran
+    words = ["plan", "gold", "--from", str(worlds.FIRST), "--to", str(worlds.LAST)]
+    done = worlds.command(home, "spark_jobs", *words)
+    assert "gold.people" in done.stdout
+    assert json.loads(done.stdout.splitlines()[-1]) == {"tables": 0, "parts": 0, "idle": 8}
+    wrong = worlds.command(home, "spark_jobs", "plan", "gold", "silver", check=False)
+    assert wrong.returncode == 2 and "--from and --to" in wrong.stderr
