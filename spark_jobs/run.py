@@ -14,14 +14,13 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeVar
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, functions as F
 
-from conf.settings import CONF, REPOSITORY, SettingsError, mapping, platform, rules, source as declared_source, sources_of
+from conf.settings import SettingsError, mapping, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError, of_trouble, safe_message
 from spark_jobs.functions.plans import materialised, numbers_of
@@ -41,6 +40,7 @@ from spark_jobs.ops.record import Recorder
 from spark_jobs.ops.schema_changes import changes_in
 from spark_jobs.parts import Part, parts_of
 from spark_jobs.quality import gate
+from spark_jobs.signature import code_hash
 
 Item = TypeVar("Item")
 # while one table's plan is made, another one's tasks run
@@ -121,18 +121,6 @@ def _closure(names: set[str], neighbours: Callable[[str], Iterable[str]]) -> set
                 seen.add(neighbour)
                 pending.append(neighbour)
     return seen
-
-
-@cache
-def code_hash() -> str:
-    """Hash of everything that decides what a job makes of its inputs: the code, the contracts and the rules."""
-    digest = hashlib.sha256()
-    for root, pattern in ((REPOSITORY / "spark_jobs", "*.py"), (CONF, "*.yml"), (CONF, "*.json"), (CONF, "*.py")):
-        for path in sorted(root.rglob(pattern)):
-            if "embedded" in path.parts or "report" in path.parts:
-                continue
-            digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + Path(path).read_bytes())
-    return digest.hexdigest()
 
 
 class Runner:
@@ -434,7 +422,7 @@ class Runner:
     def signature(self, job: Job, source: str | None, part: Part, versions: Mapping[str, int]) -> str:
         """Hash of all that decides what a part of a table holds; `self` is covered by the output's version, which the recorder compares as well."""
         settings = (self.platform.reporting_currency, self.platform.reporting_time_zone)
-        asked = [job.table, source, str(part), versions, code_hash(), *settings]
+        asked = [job.table, source, str(part), versions, code_hash(job, source), *settings]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def input_versions(self, job: Job, source: str | None) -> dict[str, int]:
