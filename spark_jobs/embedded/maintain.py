@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # of fewer bytes no reader leaves out enough files to notice
 CLUSTERED_BYTES = 64_000_000
+DELETION_VECTORS = "delta.enableDeletionVectors"
 
 
 def every_table() -> list[str]:
@@ -79,9 +80,10 @@ def compact(lake: Lake, name: str, today: dt.date) -> None:
 
 
 def cluster(lake: Lake, name: str) -> None:
-    """Let a table that was made for few rows and has grown lie in its contract's clusters, which the next OPTIMIZE makes."""
+    """Let a table that was made for few rows and has grown lie in its contract's clusters, which the next OPTIMIZE makes, with deletion vectors
+    where its layer has them."""
     from spark_jobs.bronze.load import bronze_table
-    from spark_jobs.io.lake import is_clustered
+    from spark_jobs.io.lake import is_clustered, properties_of
 
     source, _, stream = name.removeprefix("bronze.").partition("__")
     contract = table(name) if name in table_names() else bronze_table(source, stream) if name.startswith("bronze.") else None
@@ -89,6 +91,8 @@ def cluster(lake: Lake, name: str) -> None:
         return
     stored = lake.spark.sql(f"DESCRIBE DETAIL {lake.sql_name(name)}").select("sizeInBytes", "clusteringColumns").first()
     if stored and stored["sizeInBytes"] > CLUSTERED_BYTES and not stored["clusteringColumns"]:
+        vectors = properties_of(contract)[DELETION_VECTORS]
+        lake.spark.sql(f"ALTER TABLE {lake.sql_name(name)} SET TBLPROPERTIES ('{DELETION_VECTORS}' = '{vectors}')")
         lake.spark.sql(f"ALTER TABLE {lake.sql_name(name)} CLUSTER BY ({', '.join(contract.write.cluster_by)})")
 
 

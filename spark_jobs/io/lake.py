@@ -93,10 +93,10 @@ def is_clustered(contract: Table) -> bool:
     return bool(contract.write.cluster_by) and not contract.write.partition_by
 
 
-def properties_of(contract: Table) -> dict[str, str]:
-    """A new table's properties."""
+def properties_of(contract: Table, is_few: bool = False) -> dict[str, str]:
+    """A new table's properties. Of few rows a file is as soon written again as marked."""
     properties = {
-        "delta.enableDeletionVectors": str(contract.layer in DELETION_VECTORS).lower(),
+        "delta.enableDeletionVectors": str(contract.layer in DELETION_VECTORS and not is_few).lower(),
         "delta.enableChangeDataFeed": str(contract.layer not in ("gold", "ops")).lower(),
     }
     if skipped_by(contract):
@@ -180,7 +180,7 @@ class Lake:
         if self.is_local:
             made(Path(self.root))
         if is_few:
-            create_table(self.root, contract, properties_of(contract))
+            create_table(self.root, contract, properties_of(contract, is_few))
             return True
         try:
             self.spark.sql(f"CREATE TABLE IF NOT EXISTS {name} ({contract.schema}) {layout_sql(contract)}")

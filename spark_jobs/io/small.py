@@ -46,7 +46,7 @@ ARROW_TYPES = {
 }
 NESTED = re.compile(r"(?P<kind>decimal|array|map|struct)[<(](?P<inner>.*)[>)]", re.IGNORECASE)
 # what this writer keeps of a table's promises; one that makes others is Spark's
-WRITTEN = {"appendOnly", "invariants", "changeDataFeed", "deletionVectors", "variantType"}
+WRITTEN = {"appendOnly", "invariants", "changeDataFeed"}
 LEGACY_WRITER = 4
 
 
