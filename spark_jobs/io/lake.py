@@ -26,7 +26,7 @@ from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineEr
 from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
 from spark_jobs.functions.plans import FEW_KEYS, FEW_ROWS, materialised
 from spark_jobs.io.ranges import Range
-from spark_jobs.io.small import KEEP_HOURS, alone, append_table, create_table, is_written_here, query
+from spark_jobs.io.small import KEEP_HOURS, alone, append_table, create_table, is_read_here, is_written_here, open_table, query
 
 MERGING, STARTING = threading.Lock(), threading.Lock()
 # Without deletion vectors 5,000 changed keys in a table of 10 M rows copy nearly all of it; gold stays readable by everyone.
@@ -225,9 +225,9 @@ class Lake:
 
     def stored(self, name: str) -> DataFrame:
         """The rows and columns of a table that is there, as they are stored."""
-        if not self.is_few:
+        found = open_table(self.root, name) if self.is_few else None
+        if found is None or not is_read_here(found):
             return self.spark.read.format("delta").load(self.path(name))
-        found = DeltaTable(self.path(name))
         return self.spark.createDataFrame(query(found), StructType.fromJson(json.loads(found.schema().to_json())))
 
     def bounds(self, contract: Table, source: str | None, days: Range | None, prefix: str = "") -> str | None:

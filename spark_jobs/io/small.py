@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
@@ -173,6 +174,16 @@ def is_written_here(found: DeltaTable) -> bool:
     """Whether this writer keeps all that the table asks of its writers."""
     protocol = found.protocol()
     return set(protocol.writer_features or ()) <= WRITTEN if protocol.writer_features else protocol.min_writer_version <= LEGACY_WRITER
+
+
+def is_read_here(found: DeltaTable) -> bool:
+    """Whether this reader gives all values of a table as they are: an instant as INT96, by Spark's default, overflows beyond the year 2262."""
+    for uri in found.file_uris():
+        with contextlib.suppress(OSError, pa.ArrowException):
+            schema = pq.read_metadata(unquote(uri.removeprefix("file://"))).schema
+            if any(schema.column(place).physical_type == "INT96" for place in range(len(schema))):
+                return False
+    return True
 
 
 def append_table(lake: Path | str, contract: Table, rows: pa.Table, app: str, number: int, said: str) -> bool:

@@ -203,3 +203,15 @@ def test_a_value_that_moves_to_another_column_is_a_change(spark, tmp_path):
         batch = spark.createDataFrame([row], "source STRING, id INT, day DATE, first STRING, last STRING")
         assert lake.publish(batch, 1, table, "a", BOTH, Fence("visits/a", generation, f"r{generation}")).wrote
     assert [tuple(r)[3:] for r in lake.rows(table).collect()] == [(None, "ann")]
+
+
+@pytest.mark.parametrize("kind", ["INT96", "TIMESTAMP_MICROS"])
+def test_an_instant_of_the_year_9999_is_read_as_it_was_written_by_whomever(spark, tmp_path, kind):
+    lake = Lake(spark, str(tmp_path))
+    chosen = spark.conf.get("spark.sql.parquet.outputTimestampType")
+    spark.conf.set("spark.sql.parquet.outputTimestampType", kind)
+    try:
+        spark.sql("select timestamp'9999-12-31 00:00:00' as at").write.format("delta").save(lake.path("silver.any"))
+    finally:
+        spark.conf.set("spark.sql.parquet.outputTimestampType", chosen)
+    assert lake.is_few and lake.stored("silver.any").select(F.year("at")).first()[0] == 9999
