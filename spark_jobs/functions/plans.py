@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import reduce
 
+import pyarrow as pa
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, functions as F
+from pyspark.sql import DataFrame, SparkSession, functions as F
+from pyspark.sql.types import StructType
 
 # a session's setting under which nothing is computed: what is tried on empty inputs is only analysed
 ANALYSED_ALONE = "spark.throughline.analysedAlone"
@@ -23,9 +25,15 @@ def materialised(rows: DataFrame) -> DataFrame:
     if rows.sparkSession.conf.get(ANALYSED_ALONE, ""):
         return rows.sparkSession.createDataFrame([], rows.schema)
     if rows.sparkSession.conf.get(FEW_ROWS, ""):
-        return rows.sparkSession.createDataFrame(rows.toArrow(), rows.schema)
+        return held(rows.sparkSession, rows.toArrow(), rows.schema)
     is_kept_apart = rows.sparkSession.conf.get("spark.checkpoint.dir", "")
     return rows.checkpoint() if is_kept_apart else rows.localCheckpoint(storageLevel=StorageLevel.DISK_ONLY)
+
+
+def held(spark: SparkSession, rows: pa.Table, schema: StructType) -> DataFrame:
+    """Rows that the process holds, as a frame."""
+    # PySpark refuses a nested column without any batch
+    return spark.createDataFrame(rows if rows.num_rows else [], schema)
 
 
 def numbers_of(frames: Mapping[str, DataFrame]) -> dict[str, int]:

@@ -24,7 +24,7 @@ from conf.settings import made
 from conf.tables import Table, table, table_names
 from spark_jobs.errors import LostClaimError, MissingColumnsError, ThroughlineError
 from spark_jobs.functions.hashing import canonical_hash, content_columns, row_hash
-from spark_jobs.functions.plans import FEW_KEYS, FEW_ROWS, materialised
+from spark_jobs.functions.plans import FEW_KEYS, FEW_ROWS, held, materialised
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import KEEP_HOURS, alone, append_table, create_table, is_read_here, is_written_here, open_table, query
 
@@ -228,7 +228,7 @@ class Lake:
         found = open_table(self.root, name) if self.is_few else None
         if found is None or not is_read_here(found):
             return self.spark.read.format("delta").load(self.path(name))
-        return self.spark.createDataFrame(query(found), StructType.fromJson(json.loads(found.schema().to_json())))
+        return held(self.spark, query(found), StructType.fromJson(json.loads(found.schema().to_json())))
 
     def bounds(self, contract: Table, source: str | None, days: Range | None, prefix: str = "") -> str | None:
         """The literal predicate of the rows that one run of a table may touch; None = all of it. days: None = whenever."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import functions as F
 
-from conf.tables import Field, Table, Write
+from conf.tables import Field, Table, Write, table
 from spark_jobs.errors import LostClaimError
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.ranges import Range
@@ -215,3 +215,10 @@ def test_an_instant_of_the_year_9999_is_read_as_it_was_written_by_whomever(spark
     finally:
         spark.conf.set("spark.sql.parquet.outputTimestampType", chosen)
     assert lake.is_few and lake.stored("silver.any").select(F.year("at")).first()[0] == 9999
+
+
+def test_a_table_without_rows_is_read_whatever_its_types(spark, tmp_path):
+    contract, lake = table("silver.events"), Lake(spark, str(tmp_path))
+    lake.create(contract)
+    assert lake.is_few and lake.read(contract.name).collect() == []
+    assert lake.stored(contract.name).schema == spark.createDataFrame([], contract.schema).schema
