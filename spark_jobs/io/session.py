@@ -15,6 +15,8 @@ from conf.settings import platform, spark_confs
 from spark_jobs.errors import ThroughlineError
 
 SMALL_BYTES = 100_000_000
+# what a server has from its start
+STATIC = ("spark.sql.extensions", "spark.sql.catalog", "spark.hadoop", "spark.driver", "spark.python")
 
 
 def jars() -> list[Path]:
@@ -64,7 +66,7 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
 
         spark.client.set_retry_policies([DefaultPolicy(max_retries=9, max_backoff=5_000)])
         for key, value in spark_confs("session", *(["small"] if small else [])).items():
-            if not key.startswith(("spark.sql.extensions", "spark.sql.catalog", "spark.hadoop", "spark.driver")):
+            if not key.startswith(STATIC):
                 spark.conf.set(key, value)
         return spark
     # Python workers need this environment's packages (pyarrow, the agent parsers)
