@@ -50,7 +50,7 @@ def test_a_disk_that_fills_between_two_commits_leaves_no_half_table_and_the_retr
     free = shutil.disk_usage(mounted).free
     filler = mounted / "filler"
     with filler.open("wb") as file:
-        file.write(b"x" * (free - 96 * 1024))
+        file.write(b"x" * (free - 48 * 1024))
     with pytest.raises(NoSpaceError, match="the disk is full") as told:
         worlds.run(lake, tmp_path, selection=GOLD)
     assert told.value.exit_code == 4
