@@ -55,11 +55,12 @@ def day(text: str) -> dt.date:
 def open_lake(root: str) -> Any:
     """The lake through this process's Spark session, made when it is first needed; a SIGTERM stops its work."""
     from spark_jobs.io.lake import Lake as OpenLake
-    from spark_jobs.io.session import get_session, is_small
+    from spark_jobs.io.session import get_session, is_few, is_small
     from spark_jobs.ops.claims import release_all
 
     path = root or platform().lake
-    lake = OpenLake(lambda: get_session(small=is_small(path)), path)
+    # a server's settings are for any lake; those of few rows are the session's
+    lake = OpenLake(lambda: get_session(small=is_few(path) if "SPARK_REMOTE" in os.environ else is_small(path), few=is_few(path)), path)
 
     def stop(*_: object) -> None:
         try:
@@ -109,7 +110,7 @@ def check(
     from spark_jobs.io.session import get_session
 
     began = time.monotonic()
-    found = mistakes(what or (), lambda: get_session(small=True))
+    found = mistakes(what or (), lambda: get_session(small=True, few=True))
     for one in found:
         print(shown(one), flush=True)
     print(f"{len(found)} mistakes" if found else f"all is right ({time.monotonic() - began:.0f} s)", flush=True)

@@ -76,7 +76,7 @@ def spark():
     """A real local Spark with Delta, shared by every test of the run."""
     from spark_jobs.io.session import get_session
 
-    session = get_session("throughline-tests", small=True)
+    session = get_session("throughline-tests", small=True, few=True)
     yield session
     session.stop()
 

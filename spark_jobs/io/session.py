@@ -14,7 +14,7 @@ from conf.doors import connect_token, is_foreign
 from conf.settings import platform, spark_confs
 from spark_jobs.errors import ThroughlineError
 
-SMALL_BYTES = 100_000_000
+SMALL_BYTES, FEW_BYTES = 100_000_000, 4_000_000
 # what a server has from its start
 STATIC = ("spark.sql.extensions", "spark.sql.catalog", "spark.hadoop", "spark.driver", "spark.python")
 
@@ -27,8 +27,18 @@ def jars() -> list[Path]:
 def is_small(lake: str) -> bool:
     """Whether a lake on this machine holds so few rows that compiling for them costs more than it saves; a lake without any may be about to
     get many: what a run notes in ops before it looks for a session, a claim, is none of them."""
+    return 0 < bytes_of(lake) < SMALL_BYTES
+
+
+def is_few(lake: str) -> bool:
+    """The same, and so few that Spark's planning of files costs more than reading and writing them."""
+    return 0 < bytes_of(lake) < FEW_BYTES
+
+
+def bytes_of(lake: str) -> int:
+    """The bytes of a local lake's rows."""
     rows = (path for path in Path(lake).rglob("*.parquet") if path.relative_to(lake).parts[0] != "ops")
-    return 0 < sum(path.stat().st_size for path in rows) < SMALL_BYTES
+    return sum(path.stat().st_size for path in rows)
 
 
 def _connect(remote: str) -> SparkSession:
@@ -52,9 +62,9 @@ def _connect(remote: str) -> SparkSession:
     return cast(SparkSession, Remote.builder.channelBuilder(channel).getOrCreate())
 
 
-def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
-    """The process's session. Connect and spark-submit set their own master; alone it is local[2]. small: with conf/spark/small.yml."""
-    remote = os.environ.get("SPARK_REMOTE")
+def get_session(app: str = "throughline", small: bool = False, few: bool = False) -> SparkSession:
+    """The process's session. Connect and spark-submit set their own master; alone it is local[2]. small, few: with conf/spark/small.yml, few.yml."""
+    remote, sizes = os.environ.get("SPARK_REMOTE"), [name for name, is_so in (("small", small), ("few", few)) if is_so]
     if remote:
         # a long transform is a deep message, deeper than the protobuf runtime decodes unless it is told
         from google._upb._message import SetAllowOversizeProtos
@@ -65,7 +75,7 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
         from pyspark.sql.connect.client.retries import DefaultPolicy
 
         spark.client.set_retry_policies([DefaultPolicy(max_retries=9, max_backoff=5_000)])
-        for key, value in spark_confs("session", *(["small"] if small else [])).items():
+        for key, value in spark_confs("session", *sizes).items():
             if not key.startswith(STATIC):
                 spark.conf.set(key, value)
         return spark
@@ -73,7 +83,7 @@ def get_session(app: str = "throughline", small: bool = False) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    chosen = spark_confs("session", *([] if submitted else ["local"]), *(["small"] if small else []))
+    chosen = spark_confs("session", *([] if submitted else ["local"]), *sizes)
     if not submitted:
         paths, master = [str(p) for p in jars()], platform().spark_master or "local[2]"
         chosen |= {

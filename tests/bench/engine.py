@@ -33,7 +33,9 @@ from spark_jobs.io.session import get_session
 from tests.bench.stages import cpu_seconds, jobs_begun
 from tests.whole import worlds
 
-spark = get_session('bench', small=True)
+import inspect
+few = {'few': True} if 'few' in inspect.signature(get_session).parameters else {}
+spark = get_session('bench', small=True, **few)
 for home in sys.argv[1:]:
     cpu, jobs = cpu_seconds(), jobs_begun()
     worlds.run(worlds.load(spark, Path(home)), Path(home))

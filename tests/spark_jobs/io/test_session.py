@@ -15,3 +15,12 @@ def test_a_lake_is_small_while_it_holds_little_and_not_when_it_is_empty(tmp_path
     (tmp_path / "gold" / "part-2.parquet").write_bytes(b"123456")
     assert not session.is_small(str(tmp_path))
     assert not session.is_small("s3a://bucket/lake")
+
+
+def test_a_lake_of_few_rows_is_smaller_still(tmp_path, monkeypatch):
+    rows = tmp_path / "silver" / "orders" / "part.parquet"
+    rows.parent.mkdir(parents=True)
+    rows.write_bytes(b"x" * 100)
+    assert session.is_few(str(tmp_path)) and session.is_small(str(tmp_path))
+    monkeypatch.setattr(session, "FEW_BYTES", 100)
+    assert not session.is_few(str(tmp_path)) and session.is_small(str(tmp_path))
