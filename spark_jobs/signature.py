@@ -40,15 +40,16 @@ def named(path: Path) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(NAMED_TABLES.findall(text)), frozenset(NAMED_RULES.findall(text))
 
 
-def closure(*paths: Path) -> set[Path]:
-    """These modules and all that they import, through any number of modules."""
-    seen, waiting = set[Path](), list(paths)
+@cache
+def closure(path: Path) -> frozenset[Path]:
+    """A module and all that it imports, through any number of modules."""
+    seen, waiting = set[Path](), [path]
     while waiting:
         path = waiting.pop()
         if path not in seen:
             seen.add(path)
             waiting += imports(path)
-    return seen
+    return frozenset(seen)
 
 
 def files_of(job: Job, source: str | None) -> set[Path]:

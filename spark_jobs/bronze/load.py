@@ -1,7 +1,7 @@
 """bronze.<source>__<stream>: every landed record as received, once per landing file.
 
-Reads only what a manifest names, checks each file's sha256 and record count against it, and appends in one commit per stream. An event
-log is read by Structured Streaming (file source, availableNow), whose checkpoint keeps which files were read. An attempt without records
+Reads only what a manifest names, checks each file's sha256 and record count against it, and appends in one commit per stream. A few
+small files are read by this process (few.py). An event log of more is read by Structured Streaming (file source, availableNow), whose checkpoint keeps which files were read. An attempt without records
 stands as one row of its manifest: number 0, no payload. It replaces what its slice delivered before, as any later attempt does.
 """
 
@@ -283,13 +283,13 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
     empty = [m for m in found if m["path"] not in known and not any(f["records"] for f in m["files"])]
     if not fresh and not empty:
         return Loaded(contract.name, 0, 0, len(known), refused)
-    if lake.is_local and are_few(fresh):
+    if lake.is_local and are_few(fresh) and (not lake.exists(contract.name) or lake.takes_arrow(contract.name)):
         rows = rows_of(fresh, empty, arrow_schema(contract), record_limit)
         if rows is not None:
             lake.create(contract, is_few=True)
             _refuse_cut_files(contract.name, fresh, Counter(rows["_file"].to_pylist()), "nothing was loaded")
-            if lake.append_arrow(rows, contract, fence):
-                return Loaded(contract.name, promised, promised, len(known), refused)
+            lake.append_arrow(rows, contract, fence)
+            return Loaded(contract.name, promised, promised, len(known), refused)
     lake.create(contract)
     if declared_source(source).kind == "event_log" and all(m["format"] == "jsonl" for m in found):
         if fresh:

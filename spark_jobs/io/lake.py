@@ -287,13 +287,14 @@ class Lake:
         """Rows, counted already, added as they are."""
         return self._commit(batch, contract, fence, rows, 0, mode="append")
 
-    def append_arrow(self, rows: pa.Table, contract: Table, fence: Fence) -> bool:
-        """The same without Spark; False where the table asks more of its writers than this one keeps."""
-        if not is_written_here(DeltaTable(self.path(contract.name))):
-            return False
+    def takes_arrow(self, name: str) -> bool:
+        """Whether append_arrow may write to a table: it asks no more of its writers than that one keeps."""
+        return is_written_here(DeltaTable(self.path(name)))
+
+    def append_arrow(self, rows: pa.Table, contract: Table, fence: Fence) -> None:
+        """Rows added as they are, without Spark."""
         if not append_table(self.root, contract, rows, fence.claim, fence.txn_version, json.dumps({"run_id": fence.run_id})):
             raise lost_claim(contract.name, fence)
-        return True
 
     def without_missing(self, name: str, source: str | None, fence: Fence) -> None:
         """Take the data files that are gone out of a table: what can be read of it, or of a source's part, is written again in one commit."""
@@ -419,7 +420,8 @@ class Lake:
         self, batch: DataFrame, contract: Table, fence: Fence, rows: int, unchanged: int, mode: str, replace_where: str | None = None
     ) -> Published:
         said = json.dumps({"run_id": fence.run_id})
-        if mode == "append" and self.is_few and self.append_arrow(batch.toArrow(), contract, fence):
+        if mode == "append" and self.is_few and self.takes_arrow(contract.name):
+            self.append_arrow(batch.toArrow(), contract, fence)
             return Published(unchanged, rows, True)
         before = self.version(contract.name)
         writer = (
