@@ -81,6 +81,12 @@ def spark():
     session.stop()
 
 
+@pytest.fixture(autouse=True)
+def usual_umask():
+    """Each test begins as a shell does: a command that ran in this process before closed what it makes to others."""
+    os.umask(0o022)
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
     """A fresh THROUGHLINE_HOME."""
