@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
-import signal
 import sys
 import time
 import traceback
@@ -21,6 +19,7 @@ import typer
 from conf.doors import OTHERS, close_home
 from conf.printing import shown
 from conf.settings import SettingsError, checked, faults, hold, home, platform, refuse_full_disk
+from spark_jobs.command import day, open_lake
 from spark_jobs.embedded.cli import app as embedded
 from spark_jobs.embedded.forms import app as forms
 from spark_jobs.errors import ThroughlineError, of_lost_server, of_trouble, safe_message
@@ -44,41 +43,9 @@ Lake = Annotated[str, typer.Option(help="root of the lake; default: conf/platfor
 UNKNOWN = "This went wrong and is not the input's fault: {}. THROUGHLINE_DEBUG=1 before the same command shows all that is known of it."
 
 
-def day(text: str) -> dt.date:
-    """A day given as YYYY-MM-DD; anything else is a clear error."""
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError:
-        raise ThroughlineError(f"{text!r} is no day: write YYYY-MM-DD") from None
-
-
-def open_lake(root: str) -> Any:
-    """The lake through this process's Spark session, made when it is first needed; a SIGTERM stops its work."""
-    from spark_jobs.io.lake import Lake as OpenLake
-    from spark_jobs.io.session import get_session, is_few, is_small
-    from spark_jobs.ops.claims import release_all
-
-    path = root or platform().lake
-    # a server's settings are for any lake; those of few rows are the session's
-    lake = OpenLake(lambda: get_session(small=is_few(path) if "SPARK_REMOTE" in os.environ else is_small(path), few=is_few(path)), path)
-
-    def stop(*_: object) -> None:
-        try:
-            if lake.has_session:
-                if os.environ.get("SPARK_REMOTE"):
-                    lake.spark.interruptAll()
-                lake.spark.stop()
-            release_all()
-        finally:
-            os._exit(143)
-
-    signal.signal(signal.SIGTERM, stop)
-    return lake
-
-
 def holder() -> str:
     """Who claims tables: this process, for its task if it has one (the same for each of its tries)."""
-    from spark_jobs.ops.claims import own_holder
+    from spark_jobs.engine.claims import own_holder
 
     return own_holder(os.environ.get("THROUGHLINE_HOLDER", ""))
 
@@ -106,7 +73,7 @@ def check(
     what: Annotated[list[str] | None, typer.Argument(help="tables, layers, sources; all where nothing is named")] = None,
 ) -> None:
     """Try every declaration on empty inputs: sources, mappings, rules, contracts and transforms; each mistake is one sentence."""
-    from spark_jobs.check import mistakes
+    from spark_jobs.engine.check import mistakes
     from spark_jobs.io.session import get_session
 
     began = time.monotonic()
@@ -129,8 +96,8 @@ def run(
     lake: Lake = "",
 ) -> None:
     """Build tables for a range of days, in dependency order, in this one process."""
+    from spark_jobs.engine.runner import Runner, select_tables
     from spark_jobs.io.ranges import Range
-    from spark_jobs.run import Runner, select_tables
 
     days = Range(day(from_), day(to))
     if days.first > days.last:

@@ -58,12 +58,59 @@ def test_libraries_and_folders_are_imported_only_where_they_belong(path):
 )
 def test_a_transform_does_no_io_and_knows_no_other_layer(path):
     layer = name_of(path).split("/")[1]
-    barred = {f"spark_jobs.{m}" for m in (*LAYERS, "io", "quality", "ops", "bronze", "run") if m != layer}
+    barred = {f"spark_jobs.{m}" for m in (*LAYERS, "io", "quality", "engine", "ops", "bronze") if m != layer}
     used = {m for m in imports(path) if any(m == b or m.startswith(b + ".") for b in barred)}
     assert not used, f"{name_of(path)} imports {used}"
     calls = {n.func.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}
     actions = calls & {"collect", "toPandas", "save", "saveAsTable", "getOrCreate", "now", "today", "utcnow"}
     assert not actions, f"{name_of(path)} calls {actions}"
+
+
+# from the ground up: what stands in a line imports nothing of a later one
+FLOORS = (
+    ("conf",),
+    ("connectors/errors", "connectors/kernel", "connectors/sources", "connectors/sandbox", "connectors/__main__", "connectors/sandbox/__main__"),
+    ("dags/common", "dags"),
+    (
+        "spark_jobs/functions", "spark_jobs/job", "spark_jobs/errors", "spark_jobs/printing", *(f"spark_jobs/{layer}" for layer in LAYERS),
+        "spark_jobs/quality", "spark_jobs/io", "spark_jobs/engine", "spark_jobs/bronze", "spark_jobs/ops", "spark_jobs/report", "spark_jobs/command",
+        "spark_jobs/embedded", "spark_jobs/__main__",
+    ),
+)  # fmt: skip
+
+
+def ours_of(path: Path) -> set[Path]:
+    """The files of ours that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {file for name in found if (file := REPOSITORY.joinpath(*name.split(".")).with_suffix(".py")) in FILES} - {path}
+
+
+def floor_of(path: Path) -> tuple[int, int]:
+    """Which house a file stands in, and on which floor of it."""
+    here = name_of(path).removesuffix(".py")
+    found = [(h, n, len(floor)) for h, house in enumerate(FLOORS) for n, floor in enumerate(house) if f"{here}/".startswith(f"{floor}/")]
+    house, number, _ = max(found, key=lambda one: one[2])
+    return house, number
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.name != "__init__.py"], ids=name_of)
+def test_nothing_imports_upward(path):
+    house, floor = floor_of(path)
+    above = {name_of(file) for file in ours_of(path) if floor_of(file)[0] == house and floor_of(file)[1] > floor}
+    assert not above, f"{name_of(path)} imports {above}, which stand above it"
+
+
+def test_no_file_imports_itself_through_others():
+    waiting = {path: ours_of(path) for path in FILES}
+    while free := [path for path, used in waiting.items() if not used & waiting.keys()]:
+        for path in free:
+            del waiting[path]
+    assert not waiting, f"these import each other in a circle: {sorted(name_of(path) for path in waiting)}"
 
 
 DERIVED = [n for n in table_names() if n.split(".")[0] in LAYERS]

@@ -14,7 +14,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Window as W, WindowSpec, functions as F
 
 from conf.tables import table
-from spark_jobs.functions.rounding import largest_remainder
+from spark_jobs.attribution.rounding import largest_remainder
 from spark_jobs.job import Job
 
 COLUMNS = table("attribution.credits").column_names

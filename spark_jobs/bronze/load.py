@@ -29,14 +29,14 @@ from conf.settings import KEPT_BYTES, platform, source as declared_source
 from conf.tables import Field, Table, Write
 from spark_jobs.bronze.few import SAID, are_few, rows_of
 from spark_jobs.bronze.parquet_rows import LARGEST_PLAIN, SCHEMA as ROWS, is_for_spark, is_plain_json, read_rows, refusal
+from spark_jobs.engine.claims import Claims
+from spark_jobs.engine.record import Recorder
+from spark_jobs.engine.runner import in_waves
 from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.io.commits import missing_files
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import BRONZE, bronze_name
 from spark_jobs.io.small import arrow_schema, open_table, query, table_uri
-from spark_jobs.ops.claims import Claims
-from spark_jobs.ops.record import Recorder
-from spark_jobs.run import in_waves
 
 ENVELOPE = (
     "_row BIGINT, _source STRING, _stream STRING, _account STRING, _extracted_at TIMESTAMP, _request_id STRING, _slice_from STRING, "

@@ -84,8 +84,8 @@ def refuse_in_use(folder: Path) -> None:
 
 def claim_holder(lake: Path) -> str:
     """Which table is claimed by a run that lives, in words; "" when none is."""
+    from spark_jobs.engine.claims import LOG, is_gone, newest_states
     from spark_jobs.io.small import open_table, read_arrow
-    from spark_jobs.ops.claims import LOG, is_gone, newest_states
 
     now = dt.datetime.now(dt.UTC)
     try:

@@ -55,11 +55,11 @@ def plan(
 
 def of_selection(words: list[str], from_: str, to: str, source: str, changed: bool, root: str) -> None:
     """The engine's plan, a line per part of a table, and its sum as JSON in the last line."""
-    from spark_jobs.__main__ import day, open_lake
+    from spark_jobs.command import day, open_lake
+    from spark_jobs.engine.plan import steps
+    from spark_jobs.engine.runner import Runner, select_tables
     from spark_jobs.io.ranges import Range
-    from spark_jobs.plan import steps
     from spark_jobs.printing import cell, console, listing
-    from spark_jobs.run import Runner, select_tables
 
     if not words:
         raise ThroughlineError("say what would be built: tables, layers, +table, table+ or all")

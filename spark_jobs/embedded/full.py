@@ -21,7 +21,7 @@ from typing import Any
 
 from conf import doors
 from conf.settings import REPOSITORY, home, made, read_yaml
-from spark_jobs.embedded.services import BIN, HOST, Declaration, ServiceError, env_file, here
+from spark_jobs.embedded.declaration import BIN, HOST, Declaration, ServiceError, env_file, here
 
 COMPOSE = REPOSITORY / "docker" / "compose.yml"
 ENTRYPOINT = REPOSITORY / "docker" / "with-secrets"

@@ -33,9 +33,9 @@ def maintain(root: str = "", today: dt.date | None = None, holder: str = "") -> 
 
     A table that is being written is left for the next time; one that cannot be read does not stop the others. Raises the first such trouble.
     """
+    from spark_jobs.engine.claims import Claims, claims_on, own_holder
     from spark_jobs.io.lake import Lake
     from spark_jobs.io.session import get_session
-    from spark_jobs.ops.claims import Claims, claims_on, own_holder
 
     lake, today = Lake(get_session(), root or platform().lake), today or dt.datetime.now(dt.UTC).date()
     done, left, troubles = 0, 0, list[ThroughlineError]()
@@ -98,8 +98,8 @@ def cluster(lake: Lake, name: str) -> None:
 
 def maintain_small(root: str, name: str, today: dt.date) -> None:
     """The same for an ops table, through its one writer."""
+    from spark_jobs.engine.claims import drop_old
     from spark_jobs.io.small import open_table
-    from spark_jobs.ops.claims import drop_old
 
     found, contract = open_table(root, name), table(name)
     if found is None:

@@ -13,7 +13,6 @@ import ctypes
 import importlib.metadata
 import json
 import os
-import re
 import secrets
 import signal
 import socket
@@ -32,9 +31,8 @@ from conf import doors
 from conf.settings import CONF, REPOSITORY, home, made, platform, spark_confs
 from conf.tables import table_names
 from spark_jobs.embedded import healthy, jars
-from spark_jobs.errors import ThroughlineError
+from spark_jobs.embedded.declaration import AIRFLOW_ENV, BIN, HOST, Declaration, ServiceError, env_file
 
-HOST = "127.0.0.1"
 PREFERRED_PORTS = {"airflow": 8080, "connect": 15002, "jdbc": 10000}
 PROFILES = ("embedded", "full")
 START_TIMEOUT_SECONDS = 180
@@ -42,32 +40,8 @@ RESTARTS, RESTART_WINDOW_SECONDS = 3, 600
 STOP_TIMEOUT_SECONDS = 10
 # set in every process that belongs to one start, so that none is missed when they are stopped
 MARK = "THROUGHLINE_SERVICES_ID"
-BIN = Path(sys.prefix, "bin")
-# where an image has them
-REPOSITORY_THERE, HOME_THERE = "/opt/throughline", "/var/lib/throughline"
-AIRFLOW_ENV = REPOSITORY / "conf" / "airflow.env"
 # how long a health check of its own command may take
 CHECK_SECONDS = 10
-
-
-class ServiceError(ThroughlineError):
-    """A service did not start; the message names its log and shows its end."""
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """What a service is.
-
-    command: words, of which the first is looked for in PATH of environment. healthy: a command that ends with 0 when the service is well; a service
-    without one is done when it has ended with 0. needs: the services that have to be well, or done, before it begins.
-    """
-
-    name: str
-    command: Sequence[str]
-    environment: Mapping[str, str]
-    healthy: Sequence[str] = ()
-    needs: Sequence[str] = ()
-    stop_signal: signal.Signals = signal.SIGTERM
 
 
 @dataclass
@@ -236,22 +210,6 @@ def base_env(mark: str) -> dict[str, str]:
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }
-
-
-def here(text: str, mounted: Mapping[str, str] | None = None) -> str:
-    """A text of docker/ or conf/airflow.env with this machine's paths in place of the image's. mounted: those that a service has beside."""
-    places = {REPOSITORY_THERE: str(REPOSITORY), HOME_THERE: str(home()), **(mounted or {})}
-    longest_first = "|".join(map(re.escape, sorted(places, key=len, reverse=True)))
-    return re.sub(longest_first, lambda found: places[found[0]], text)
-
-
-def env_file(path: Path) -> dict[str, str]:
-    """NAME=value lines; the others are comments."""
-    lines = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
-    return {name: here(value) for name, _, value in lines}
-
-
-# --- Spark ----------------------------------------------------------------------------------------------------------------
 
 
 def spark_command(ports: Mapping[str, int], small: bool = False, master: str = "", host: str = HOST) -> list[str]:

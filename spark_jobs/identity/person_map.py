@@ -13,8 +13,8 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window as W, functions as F
 
-from spark_jobs.functions.components import components
 from spark_jobs.functions.people import namespace_rank
+from spark_jobs.identity.components import components
 from spark_jobs.job import Job
 
 

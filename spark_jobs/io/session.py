@@ -24,15 +24,12 @@ def jars() -> list[Path]:
     return sorted(Path(sys.prefix, "share", "throughline", "jars").glob("*.jar"))
 
 
-def is_small(lake: str) -> bool:
-    """Whether a lake on this machine holds so few rows that compiling for them costs more than it saves; a lake without any may be about to
-    get many: what a run notes in ops before it looks for a session, a claim, is none of them."""
-    return 0 < bytes_of(lake) < SMALL_BYTES
-
-
-def is_few(lake: str) -> bool:
-    """The same, and so few that Spark's planning of files costs more than reading and writing them."""
-    return 0 < bytes_of(lake) < FEW_BYTES
+def sizes(lake: str) -> dict[str, bool]:
+    """Whether a lake on this machine holds so few rows that compiling for them costs more than it saves (small), and so few that Spark's planning
+    of files costs more than reading and writing them (few). A lake without any may be about to get many: what a run notes in ops before it
+    looks for a session, a claim, is none of them."""
+    found = bytes_of(lake)
+    return {"small": 0 < found < SMALL_BYTES, "few": 0 < found < FEW_BYTES}
 
 
 def bytes_of(lake: str) -> int:
@@ -60,6 +57,12 @@ def _connect(remote: str) -> SparkSession:
     channel = OwnMachine(remote) if is_here else OwnNetwork(remote)
     channel.set(channel.PARAM_TOKEN, token)
     return cast(SparkSession, Remote.builder.channelBuilder(channel).getOrCreate())
+
+
+def session_for(lake: str) -> SparkSession:
+    """The process's session with the settings of what a lake holds. A server's own are for any lake: those of few rows are the session's."""
+    found = sizes(lake)
+    return get_session(small=found["few"] if "SPARK_REMOTE" in os.environ else found["small"], few=found["few"])
 
 
 def get_session(app: str = "throughline", small: bool = False, few: bool = False) -> SparkSession:

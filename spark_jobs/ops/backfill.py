@@ -113,13 +113,13 @@ def engine_plan(lake: Path | str, chosen: list[str], first: dt.date | None, last
     """What the engine would build of these sources' days and of all that is made of them, as the lake is now, a line each."""
     if not (chosen and first and last):
         return []
+    from spark_jobs.engine.plan import told as steps_told
+    from spark_jobs.engine.runner import Runner, select_tables
     from spark_jobs.io.lake import Lake
-    from spark_jobs.io.session import get_session, is_few, is_small
-    from spark_jobs.plan import told as steps_told
-    from spark_jobs.run import Runner, select_tables
+    from spark_jobs.io.session import session_for
 
     names = select_tables(["silver", *LAYERS])
-    runner = Runner(Lake(lambda: get_session(small=is_small(str(lake)), few=is_few(str(lake))), str(lake)), "plan")
+    runner = Runner(Lake(lambda: session_for(str(lake)), str(lake)), "plan")
     return ["", "As the lake is now the engine would build:", *steps_told(runner, names, first, last, True, chosen)]
 
 

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from conf.settings import source_names
 from conf.tables import table, table_names
+from spark_jobs.engine.claims import Claims, claims_on
 from spark_jobs.errors import DamagedTableError, SelectionError, ThroughlineError
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import read_arrow
 from spark_jobs.job import in_order, jobs
-from spark_jobs.ops.claims import Claims, claims_on
 
 ASIDE = "_set_aside"
 
@@ -28,7 +28,7 @@ def rebuild(lake: Lake, name: str, holder: str, say: Callable[[Any], None]) -> l
     Raises SelectionError for a name that is no table, ThroughlineError where the lake is no local folder.
     """
     from spark_jobs.bronze.load import load_source
-    from spark_jobs.run import Runner
+    from spark_jobs.engine.runner import Runner
 
     layer, _, noun = name.partition(".")
     source = noun.split("__")[0]

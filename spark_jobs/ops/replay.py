@@ -24,14 +24,14 @@ from conf.printing import shown
 from conf.settings import mapping, platform
 from conf.tables import table as contract_of
 from spark_jobs.bronze.load import bronze_table
+from spark_jobs.engine.claims import Claims
+from spark_jobs.engine.runner import Runner
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.mapped import bronze_name
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import names_aside, open_table, query
-from spark_jobs.ops.claims import Claims
 from spark_jobs.printing import cell, console, listing
-from spark_jobs.run import Runner
 
 ALWAYS = Range(dt.date(1970, 1, 1), dt.date(2100, 1, 1))
 

@@ -18,6 +18,8 @@ from pyspark.sql import Column, DataFrame, functions as F
 from conf.printing import shown
 from conf.settings import mapping
 from conf.tables import Table, table
+from spark_jobs.engine.claims import Claims
+from spark_jobs.engine.runner import Runner, claim_of
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.functions.fates import first_failing
 from spark_jobs.functions.plans import materialised
@@ -25,9 +27,7 @@ from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.mapped import candidates, read_bronze
 from spark_jobs.io.ranges import Range
 from spark_jobs.job import Job, jobs
-from spark_jobs.ops.claims import Claims
 from spark_jobs.quality.gate import masked
-from spark_jobs.run import Runner, claim_of
 from spark_jobs.silver.events import with_own_conflicts
 
 ALWAYS = Range(dt.date(1970, 1, 1), dt.date(2100, 1, 1))

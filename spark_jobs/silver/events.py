@@ -15,9 +15,6 @@ from pyspark.sql import Column, DataFrame, Window as W, functions as F
 from conf.settings import Platform
 from conf.tables import table
 from spark_jobs.functions.addresses import click_of, parameter_of, path_of, query_of
-from spark_jobs.functions.agents import with_agent_facts
-from spark_jobs.functions.channels import with_channel, with_traffic_key
-from spark_jobs.functions.contracts import LONGEST_PATH, with_contract
 from spark_jobs.functions.dates import corrected_at, plausible_at
 from spark_jobs.functions.fates import first_failing, is_too_late
 from spark_jobs.functions.hashing import canonical_json
@@ -25,6 +22,9 @@ from spark_jobs.functions.plans import materialised
 from spark_jobs.functions.scrubbing import with_scrubbed
 from spark_jobs.functions.text import stripped
 from spark_jobs.job import PROVENANCE, Job
+from spark_jobs.silver.enrich.agents import with_agent_facts
+from spark_jobs.silver.enrich.channels import with_channel, with_traffic_key
+from spark_jobs.silver.enrich.contracts import LONGEST_PATH, with_contract
 
 COLUMNS = table("silver.events").column_names
 CARRIED = ("_extracted_at", "_attempt", "_slice_id", "_slice_from", "_slice_to", "_raw_identifiers", "_drift")

@@ -14,8 +14,8 @@ from conf.settings import OWN_MARK, REPOSITORY, hold, let_go, made
 from conf.tables import table
 from spark_jobs.embedded import services
 from spark_jobs.embedded.clean import clean
+from spark_jobs.engine.claims import own_holder
 from spark_jobs.io.small import append_rows, opened
-from spark_jobs.ops.claims import own_holder
 
 NAMES = ("lake", "landing", "airflow", "spark", "logs")
 

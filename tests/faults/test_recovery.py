@@ -22,6 +22,7 @@ from conf.tables import table, table_names
 from spark_jobs.bronze.load import load_source
 from spark_jobs.embedded import maintain as maintenance
 from spark_jobs.embedded.maintain import compact, maintain, maintain_small
+from spark_jobs.engine.claims import Claims, claims_on
 from spark_jobs.errors import ClaimHeldError, DamagedTableError, LostClaimError, LostDataError, SelectionError
 from spark_jobs.functions.hashing import content_columns
 from spark_jobs.io.commits import commit_ids, is_there, missing_files
@@ -29,7 +30,6 @@ from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import append_rows, open_table, opened, query, read_arrow
 from spark_jobs.io.vault import key_pads
-from spark_jobs.ops.claims import Claims, claims_on
 from spark_jobs.ops.rebuild import rebuild
 from spark_jobs.report.health import table_health
 from tests.real.reports import conf_with
@@ -185,7 +185,7 @@ def test_a_load_that_was_killed_after_its_append_gets_its_run_and_its_ledger_fro
     monkeypatch.setenv("THROUGHLINE_HOME", str(tmp_path))
     lake = Lake(spark, str(tmp_path / "lake"))
     code = (
-        "import os, signal, sys; from spark_jobs.ops.record import Recorder\n"
+        "import os, signal, sys; from spark_jobs.engine.record import Recorder\n"
         "Recorder.flush = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from spark_jobs.__main__ import app; app(['load', sys.argv[1]])\n"
     )
@@ -246,7 +246,7 @@ def test_nothing_is_built_from_a_table_that_lost_rows_until_it_is_whole_again(co
 def test_a_loss_stays_known_when_the_run_that_mends_it_is_killed(copied, monkeypatch):
     before = contents(copied)
     lose_file(copied, "silver.orders")
-    from spark_jobs import run as module
+    from spark_jobs.engine import runner as module
 
     monkeypatch.setattr(module, "in_waves", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):

@@ -21,10 +21,10 @@ from conf.tables import table_names
 from connectors.kernel.landing import Landing
 from connectors.sources import file_drop
 from spark_jobs.bronze.load import load_source
+from spark_jobs.engine.runner import Runner, select_tables
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import open_table, query
-from spark_jobs.run import Runner, select_tables
 from tests.whole.worlds import SELECTION, home_at
 
 DAY, NEXT_DAY, SUMMER = dt.date(2026, 3, 25), dt.date(2026, 3, 26), dt.date(2026, 7, 10)

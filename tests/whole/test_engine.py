@@ -13,14 +13,14 @@ from conf.tables import table, table_names
 from spark_jobs.bronze import few
 from spark_jobs.bronze.load import load_source
 from spark_jobs.embedded.maintain import maintain
+from spark_jobs.engine.parts import touched
+from spark_jobs.engine.runner import Runner
 from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.functions.plans import FEW_ROWS
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.small import open_table, query, read_arrow
 from spark_jobs.job import jobs
 from spark_jobs.ops import replay
-from spark_jobs.parts import touched
-from spark_jobs.run import Runner
 from tests.whole import worlds
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from conf.settings import REPOSITORY
 from conf.tables import table, table_names
 from spark_jobs.bronze.load import load_source
+from spark_jobs.engine.runner import Outcome, Runner, select_tables
 from spark_jobs.functions.hashing import canonical_hash
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.ranges import Range
-from spark_jobs.run import Outcome, Runner, select_tables
 
 FIRST, LAST = dt.date(2026, 3, 24), dt.date(2026, 3, 31)
 DAYS = Range(FIRST, LAST)

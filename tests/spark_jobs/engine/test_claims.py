@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
+from spark_jobs.engine.claims import Claims, own_holder, release_all
 from spark_jobs.errors import ClaimHeldError
 from spark_jobs.io.lake import Lake
-from spark_jobs.ops.claims import Claims, own_holder, release_all
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
+from spark_jobs.engine.schema_changes import Change, changes_in, record_changes
 from spark_jobs.io.small import open_table, read_arrow
-from spark_jobs.ops.schema_changes import Change, changes_in, record_changes
 
 EVENTS = "source STRING, event_name STRING, event_date DATE, _slice_id STRING, _drift ARRAY<STRUCT<path: STRING, kind: STRING, json_type: STRING>>"
 ADDED, MISSING = ("/colour", "added", "string"), ("/price", "missing", None)

@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from spark_jobs.bronze.load import load_source
+from spark_jobs.engine.plan import steps
+from spark_jobs.engine.runner import Runner, select_tables
 from spark_jobs.io.lake import Lake
-from spark_jobs.plan import steps
-from spark_jobs.run import Runner, select_tables
 from tests.whole import worlds
 
 DERIVED = ("silver", "identity", "journeys", "attribution", "segments", "gold")

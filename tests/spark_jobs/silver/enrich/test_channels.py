@@ -3,7 +3,7 @@
 import pytest
 
 from conf.settings import read_yaml, rules
-from spark_jobs.functions.channels import with_channel, with_traffic, with_traffic_key
+from spark_jobs.silver.enrich.channels import with_channel, with_traffic, with_traffic_key
 
 COLUMNS = ("utm_source", "utm_medium", "utm_campaign", "click_id", "click_id_type", "referrer_url", "page_url", "channel", "event_type")
 SHAPE = "case INT, " + ", ".join(f"{c} STRING" for c in (*COLUMNS, "ad_network"))

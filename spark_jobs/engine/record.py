@@ -14,14 +14,14 @@ from deltalake.exceptions import CommitFailedError
 
 from conf.settings import platform
 from conf.tables import table
+from spark_jobs.engine.schema_changes import Change, record_changes
 from spark_jobs.io.commits import LOST, Seen, is_there, seen_at
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.small import OvertakenError, append_rows, open_table, opened, query, read_arrow, until_first
-from spark_jobs.ops.schema_changes import Change, record_changes
 
 if TYPE_CHECKING:
+    from spark_jobs.engine.outcome import Outcome
     from spark_jobs.quality.gate import CheckResult
-    from spark_jobs.run import Outcome
 
 
 VAULT = "vault.identifiers"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from conf.contracts import contracts
-from spark_jobs.functions.contracts import Contract, with_contract
+from spark_jobs.silver.enrich.contracts import Contract, with_contract
 
 PRICED = {
     "type": "object",

@@ -12,7 +12,7 @@ from conf.contracts import FOLDER
 from conf.settings import CONF, REPOSITORY
 from spark_jobs.job import Job
 
-ENGINE = REPOSITORY / "spark_jobs" / "run.py"
+ENGINE = REPOSITORY / "spark_jobs" / "engine" / "runner.py"
 # what everything is computed under
 SETTINGS = (CONF / "platform.yml", CONF / "spark" / "session.yml")
 NAMED_RULES = re.compile(r'\brules(?:_of)?\("(\w+)"\)')

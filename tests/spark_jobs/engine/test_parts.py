@@ -4,8 +4,8 @@ import datetime as dt
 
 from pyspark.sql import functions as F
 
+from spark_jobs.engine.parts import Part
 from spark_jobs.io.ranges import Range
-from spark_jobs.parts import Part
 
 
 def test_a_part_is_all_of_the_days_asked_for_and_some_keys_of_some_other_days(spark):

@@ -7,11 +7,11 @@ import pytest
 from deltalake import write_deltalake
 
 from conf.tables import table
+from spark_jobs.engine.outcome import Outcome
+from spark_jobs.engine.record import Recorder
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import arrow_schema
-from spark_jobs.ops.record import Recorder
-from spark_jobs.run import Outcome
 
 FOREVER = dt.date.max
 

@@ -4,7 +4,7 @@ import pytest
 from crawlerdetect import CrawlerDetect
 from ua_parser import parse
 
-from spark_jobs.functions.agents import client_address, describe_agent, with_agent_facts
+from spark_jobs.silver.enrich.agents import client_address, describe_agent, with_agent_facts
 
 SAFARI = "AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.0 Mobile/15E148 Safari/604.1"
 IPHONE = f"Mozilla/5.0 (iPhone; CPU iPhone OS 16_0 like Mac OS X) {SAFARI}"

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from spark_jobs.functions.components import components, label_components
+from spark_jobs.identity.components import components, label_components
 
 
 def labels(edges):

@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 from conf.contracts import FOLDER, read_contract
 from conf.settings import CONF, SettingsError, faults, mapping, platform, rules, source_names, sources_of
 from conf.tables import table, table_names
+from spark_jobs.engine.runner import Runner, select_tables
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.functions.plans import ANALYSED_ALONE
 from spark_jobs.functions.ruled import declared_wrongly, refuse_wrong_sql, told
@@ -25,7 +26,6 @@ from spark_jobs.io.keys import KEY_BYTES, write_key
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.ranges import Range
 from spark_jobs.job import Job, jobs
-from spark_jobs.run import Runner, select_tables
 
 KEY_FILE = "THROUGHLINE_KEY_FILE"
 # of nothing every day is alike

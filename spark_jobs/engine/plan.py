@@ -10,14 +10,14 @@ from typing import Any
 
 from conf.settings import SettingsError
 from conf.tables import table
+from spark_jobs.engine.parts import Part, parts_of
+from spark_jobs.engine.runner import Runner
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.io.commits import missing_files
 from spark_jobs.io.mapped import bronze_of
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import open_table, query
 from spark_jobs.job import Job
-from spark_jobs.parts import Part, parts_of
-from spark_jobs.run import Runner
 
 SPAN = "select count(*) as n from rows"
 

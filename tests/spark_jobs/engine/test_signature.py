@@ -4,13 +4,13 @@ import pytest
 
 from conf import settings
 from conf.settings import CONF, REPOSITORY, sources_of
-from spark_jobs import check, signature
-from spark_jobs.check import DAY
+from spark_jobs.engine import check, signature
+from spark_jobs.engine.check import DAY
+from spark_jobs.engine.runner import Runner
+from spark_jobs.engine.signature import code_hash, files_of
 from spark_jobs.functions.plans import ANALYSED_ALONE
 from spark_jobs.io.lake import Lake
 from spark_jobs.job import jobs
-from spark_jobs.run import Runner
-from spark_jobs.signature import code_hash, files_of
 
 
 def read_by(path) -> set[str]:

@@ -9,8 +9,8 @@ import yaml
 from conf import settings
 from conf.settings import SettingsError
 from conf.tables import Check, table
-from spark_jobs import check, run
-from spark_jobs.check import mistakes
+from spark_jobs.engine import check, runner
+from spark_jobs.engine.check import mistakes
 from spark_jobs.errors import SelectionError
 from spark_jobs.io.lake import Lake
 from tests.real.reports import conf_with
@@ -49,16 +49,16 @@ def test_a_wrong_mapping_is_one_sentence_with_its_file(spark, home, tmp_path, ch
 
 def test_a_check_of_a_column_that_there_is_not_names_the_contract(spark, home, monkeypatch):
     contract = dataclasses.replace(table("gold.orders_daily"), checks=(Check("odd", "block", expect="orderz >= 0"),))
-    monkeypatch.setattr(run, "table", lambda name: contract if name == "gold.orders_daily" else table(name))
+    monkeypatch.setattr(runner, "table", lambda name: contract if name == "gold.orders_daily" else table(name))
     (found,) = mistakes(["gold.orders_daily"], lambda: spark)
     assert "gold.orders_daily: [UNRESOLVED_COLUMN" in found and "look in conf/tables/gold/orders_daily.yml" in found
 
 
 def test_what_check_would_have_named_ends_a_run_as_a_mistake_that_no_retry_mends(spark, home, monkeypatch):
     contract = dataclasses.replace(table("gold.orders_daily"), checks=(Check("odd", "block", expect="orderz >= 0"),))
-    monkeypatch.setattr(run, "table", lambda name: contract if name == "gold.orders_daily" else table(name))
+    monkeypatch.setattr(runner, "table", lambda name: contract if name == "gold.orders_daily" else table(name))
     with pytest.raises(SettingsError, match=r"UNRESOLVED_COLUMN.*orderz.*look in conf/tables/gold/orders_daily\.yml"):
-        run.Runner(Lake(spark, str(home / "lake")), "test").run(["gold.orders_daily"], check.DAY)
+        runner.Runner(Lake(spark, str(home / "lake")), "test").run(["gold.orders_daily"], check.DAY)
 
 
 def test_a_wrong_file_needs_no_spark_and_is_named_once(home, tmp_path):

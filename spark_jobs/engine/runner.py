@@ -22,6 +22,15 @@ from pyspark.sql import DataFrame, functions as F
 
 from conf.settings import SettingsError, mapping, platform, rules, source as declared_source, sources_of
 from conf.tables import Table, table
+from spark_jobs.engine.claims import Claims
+from spark_jobs.engine.differences import refuse_changed
+from spark_jobs.engine.losses import mend_losses
+from spark_jobs.engine.outcome import Outcome
+from spark_jobs.engine.parts import Part, parts_of
+from spark_jobs.engine.quarantine import close_replaced, set_aside
+from spark_jobs.engine.record import Recorder
+from spark_jobs.engine.schema_changes import changes_in
+from spark_jobs.engine.signature import code_hash
 from spark_jobs.errors import GateError, LedgerError, SelectionError, ThroughlineError, of_trouble, safe_message
 from spark_jobs.functions.plans import materialised, numbers_of
 from spark_jobs.functions.ruled import declared_wrongly, refuse_wrong_sql, told
@@ -32,44 +41,11 @@ from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import sources_in
 from spark_jobs.io.vault import key_pads, store_identifiers
 from spark_jobs.job import PROVENANCE, Job, asked_by, in_order, jobs
-from spark_jobs.ops.claims import Claims
-from spark_jobs.ops.losses import mend_losses
-from spark_jobs.ops.migrate import refuse_changed
-from spark_jobs.ops.quarantine import close_replaced, set_aside
-from spark_jobs.ops.record import Recorder
-from spark_jobs.ops.schema_changes import changes_in
-from spark_jobs.parts import Part, parts_of
 from spark_jobs.quality import gate
-from spark_jobs.signature import code_hash
 
 Item = TypeVar("Item")
 # while one table's plan is made, another one's tasks run
 AT_ONCE = 2
-
-
-@dataclass
-class Outcome:
-    """What one table's run did; rows as in ops.ledger."""
-
-    table: str
-    source: str
-    days: Range
-    status: str
-    rows_in: int = 0
-    rows_used: int = 0
-    unchanged: int = 0
-    duplicates: int = 0
-    late: int = 0
-    quarantined: int = 0
-    rows_out: int = 0
-    wrote: bool = False
-    seconds: float = 0.0
-    error: str | None = None
-    signature: str = ""
-    input_versions: Mapping[str, int] = field(default_factory=dict)
-    started_at: dt.datetime | None = None
-    run_id: str = ""
-    settled: tuple[dt.date, Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True)

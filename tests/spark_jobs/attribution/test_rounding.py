@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from spark_jobs.functions.rounding import largest_remainder
+from spark_jobs.attribution.rounding import largest_remainder
 
 HUGE = 10**19 - 1
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from conf.tables import table
+from spark_jobs.engine.record import VAULT, Recorder
 from spark_jobs.errors import LostDataError, SelectionError
 from spark_jobs.io.commits import missing_files, versions
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.mapped import bronze_of
 from spark_jobs.job import Job
-from spark_jobs.ops.record import VAULT, Recorder
 
 Claimed = tuple[str, str | None]
 
