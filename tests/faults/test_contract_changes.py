@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from conf.tables import Field, Table, Write
+from spark_jobs.engine.differences import differences, refuse_changed
 from spark_jobs.errors import ContractChangedError
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.small import open_table
 from spark_jobs.ops import migrate as module
-from spark_jobs.ops.migrate import differences, migrate, refuse_changed
+from spark_jobs.ops.migrate import migrate
 
 NAME = "silver.parcels"
 COLUMNS = (
