@@ -4,8 +4,9 @@ import pytest
 
 from conf import doors
 from spark_jobs.embedded import full
+from spark_jobs.embedded.declaration import AIRFLOW_ENV, Declaration, ServiceError, env_file, here
 from spark_jobs.embedded.demo import up
-from spark_jobs.embedded.services import AIRFLOW_ENV, Declaration, ServiceError, ailment, env_file, here
+from spark_jobs.embedded.services import ailment
 from spark_jobs.errors import ThroughlineError
 
 PICTURED = {"PORT": "1", "EMPTY": ""}
