@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from conf.tables import Field, Table, Write
+from spark_jobs.engine import differences as differing
 from spark_jobs.engine.differences import differences, refuse_changed
 from spark_jobs.errors import ContractChangedError
 from spark_jobs.io.lake import Fence, Lake
 from spark_jobs.io.small import open_table
-from spark_jobs.ops import migrate as module
+from spark_jobs.ops import migrate as migrating
 from spark_jobs.ops.migrate import migrate
 
 NAME = "silver.parcels"
@@ -48,8 +49,9 @@ def stored(request, spark, tmp_path, monkeypatch):
 
     def declare(changed):
         changed = replace(changed, write=contract.write)
-        monkeypatch.setattr(module, "table", lambda _: changed)
-        monkeypatch.setattr(module, "table_names", lambda: (NAME,))
+        for module in (differing, migrating):
+            monkeypatch.setattr(module, "table", lambda _: changed)
+        monkeypatch.setattr(migrating, "table_names", lambda: (NAME,))
         return changed
 
     return lake, declare
