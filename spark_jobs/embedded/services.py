@@ -70,6 +70,7 @@ class Services:
     profile: str = "embedded"
     running: list[Service] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    holding: list[socket.socket] = field(default_factory=list)
 
     @property
     def airflow_url(self) -> str:
@@ -98,6 +99,9 @@ class Services:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 service.process.wait(timeout=STOP_TIMEOUT_SECONDS)
         self.running.clear()
+        for port in self.holding:
+            port.close()
+        self.holding.clear()
         state_file().unlink(missing_ok=True)
 
 
@@ -162,12 +166,31 @@ def is_free(port: int) -> bool:
     return True
 
 
-def pick_ports(say: Callable[[str], None], preferred: Mapping[str, int] | None = None) -> dict[str, int]:
-    """The preferred ports (by default those of the embedded profile), or the next free ones, which is said."""
+def hold_port(port: int) -> socket.socket | None:
+    """A free port for a service that will listen on it later: None where another start on this machine holds it. Held until closed, or until this
+    process ends: Linux forgets a name without a file then."""
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(f"\0throughline/port/{port}")
+    except OSError:
+        held.close()
+        return None
+    if is_free(port):
+        return held
+    held.close()
+    return None
+
+
+def pick_ports(
+    say: Callable[[str], None], preferred: Mapping[str, int] | None = None, holding: list[socket.socket] | None = None
+) -> dict[str, int]:
+    """The preferred ports (by default those of the embedded profile), or the next free ones, which is said. holding: gets what holds them."""
     chosen: dict[str, int] = {}
+    kept = [] if holding is None else holding
     for name, wanted in (PREFERRED_PORTS if preferred is None else preferred).items():
-        free = (port for port in range(wanted, wanted + 200) if port not in chosen.values() and is_free(port))
-        chosen[name] = next(free)
+        found = ((port, held) for port in range(wanted, wanted + 200) if (held := hold_port(port)))
+        chosen[name], held = next(found)
+        kept.append(held)
         if chosen[name] != wanted:
             say(f"Port {wanted} is taken: {name} listens on {chosen[name]} instead.")
     return chosen
@@ -378,11 +401,11 @@ def start(
         if profile == "full":
             from spark_jobs.embedded import full
 
-            services.ports = pick_ports(say, full.preferred_ports())
+            services.ports = pick_ports(say, full.preferred_ports(), services.holding)
             note(services)
             declared = full.declarations(services.ports, base_env(services.mark), say, schedule, small)
         else:
-            services.ports = pick_ports(say)
+            services.ports = pick_ports(say, holding=services.holding)
             note(services)
             declared = embedded(services.ports, base_env(services.mark), schedule, airflow, small)
         _start(services, declared, began)

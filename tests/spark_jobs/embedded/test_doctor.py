@@ -1,10 +1,13 @@
 """What must be right before anything starts is said in one sentence with its fix."""
 
 import socket
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 
+from conf.settings import REPOSITORY
 from spark_jobs.embedded import services
 from spark_jobs.embedded.doctor import disk_finding, findings, java_finding, memory_finding, version_findings
 from spark_jobs.embedded.services import is_free, pick_ports, running_state, spark_command
@@ -57,6 +60,18 @@ def test_a_taken_port_is_replaced_and_said(monkeypatch):
         chosen = pick_ports(said.append)
         assert not is_free(port)
         assert chosen["airflow"] != port and str(port) in said[0] and str(chosen["airflow"]) in said[0]
+
+
+def test_a_port_that_another_start_has_picked_is_taken_before_anything_listens_there(monkeypatch):
+    monkeypatch.setattr(services, "PREFERRED_PORTS", {"connect": 43210, "jdbc": 43211})
+    picking = "from spark_jobs.embedded import services; import sys; held = []; print(services.pick_ports(print, {'a': 43210}, held)); sys.stdout.flush(); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", picking], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "{'a': 43210}\n"
+        assert pick_ports(lambda _: None) == {"connect": 43211, "jdbc": 43212}
+        other.communicate()
+    assert pick_ports(lambda _: None) == {"connect": 43210, "jdbc": 43211}
 
 
 def test_the_server_listens_on_this_machine_only():
