@@ -15,13 +15,13 @@ os.environ["TZ"] = "UTC"
 logging.getLogger("py4j").setLevel(logging.WARNING)
 # what two processes with a Spark each need, one of them beside Airflow and its Spark server
 MEMORY_FOR_TWO = 12 * 2**30
-# begun first: what starts services, one after another, because each looks for free ports; then what shares a whole lake
+# begun first, each by one process: what takes longest, what starts services, what shares a whole lake
 GROUPS = {
+    "real": ("tests/real/",),
     "services": (
         "tests/whole/test_airflow.py",
         "tests/whole/test_full_profile.py",
         "tests/whole/test_readme.py",
-        "tests/real/",
         "tests/faults/test_services_",
     ),
     "lakes": ("tests/whole/",),
