@@ -27,10 +27,10 @@ BRONZE = (
     "_slice_from STRING, _slice_to STRING, _api_version STRING, _run_id STRING, _page INT, _sha256 STRING, _slice_id STRING, "
     "_attempt INT, _ingest_date DATE, payload STRING, payload_bytes BINARY"
 )
-NO_OBJECT = (
-    "coalesce(json_array_length(concat('[', payload, ',0,0,0,0,0]')), 0) <> 6 "
-    "or not startswith(ltrim(payload), '{') or not endswith(rtrim(payload), '}')"
-)
+# from_json reads the first value and overlooks what follows it: as the first of three in an array, in an object with a member after it, there is nothing
+# to overlook. So one parse reads the record and says whether it is one object.
+BEFORE, AFTER = '{"record":[', ',null,null],"end":0}'
+IS_OBJECT = "_read.end = 0 and size(_read.record) = 3 and startswith(ltrim(payload), '{') and endswith(rtrim(payload), '}')"
 # A time names its day: without one Spark takes today's. Years beyond these four digits are no years, and neither Python nor pandas has them.
 # Its zone is an offset or a place: an abbreviation names several (Java takes BST for Bangladesh, and PST in July for daylight time).
 ZONE = r"([zZ]|((UTC|GMT|UT)?[+-][0-9:]+)|UTC|GMT|UT|\\[?[A-Za-z_]+(/[A-Za-z0-9_+-]+)+\\]?)"
@@ -43,8 +43,10 @@ MALFORMED = {
     "csv": "if(contains(payload, '\"'), 'malformed_csv', 'wrong_number_of_fields')",
 }
 CARRIED = ("_extracted_at", "_slice_id", "_slice_from", "_attempt", "_sha256")
-# A number that would not survive Spark's way from JSON into text, which is through a double: a fraction, an exponent, or more digits than 17.
-INEXACT = r"[:,\[]\s*+-?(?:[0-9]++[.eE]|[0-9]{18})"
+# A number that may not survive Spark's way from JSON into text, which is through a double: an exponent, eight digits before a fraction or seven in it
+# (Java writes some of these with an exponent, and no double holds more than 15), one below 0.001, a 0 at a fraction's end, an integer of 18 digits.
+# In a text, 10:05.30, nothing of JSON follows; the scan costs a third of the parse itself where all records pass it.
+INEXACT = r"[:,\[]\s*+-?+(?=[0-9])(?:[0-9]{18}|[0-9]++(?:\.[0-9]++)?+[eE]|[0-9]{8,}+\.|0\.000|[0-9]++\.(?:[0-9]{7}|[0-9]++(?<=[0-9]0)(?=[\s,}\]])))"
 # Each number that stands outside of a string. Possessive: Java tries a group again by recursion.
 NUMBERS = r'\G((?:[^"0-9-]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+)(-?[0-9][0-9.eE+-]*+)'
 # What a number is marked with while it is read as a string, of Unicode's private use
@@ -83,16 +85,16 @@ def parsed(records: DataFrame, shape: Mapping[str, Any]) -> DataFrame:
     is_cut = F.sha2("payload_bytes", 256) != F.col("_sha256") if "payload_bytes" in records.columns else F.lit(False)
     unreadable = F.when(F.col("payload").isNull(), F.when(is_cut, "too_large").otherwise("not_utf8"))
     if shape["format"] in MALFORMED:
-        # from_json reads the first value and overlooks what follows it: as the one element of an array before five others there is nothing to overlook
-        broken, malformed = F.expr(NO_OBJECT), F.expr(MALFORMED[shape["format"]])
-        whole = records.withColumn("_reason", unreadable.when(broken, malformed))
+        malformed = F.expr(MALFORMED[shape["format"]])
         options = {**STRICT, "mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_corrupt"}
-        whole = whole.withColumn("_body", F.from_json("payload", f"{shape['schema']}, _corrupt STRING", options))
-        fields = [field for field in whole.select("_body.*").schema.fields if field.name != "_corrupt"]
+        schema = f"record ARRAY<STRUCT<{shape['schema']}>>, end INT, _corrupt STRING"
+        whole = records.withColumn("_read", F.from_json(F.concat(F.lit(BEFORE), "payload", F.lit(AFTER)), schema, options))
+        whole = whole.withColumn("_body", F.get("_read.record", F.lit(0)))
+        fields = whole.select("_body.*").schema.fields
+        is_broken = ~F.coalesce(F.expr(IS_OBJECT), F.lit(False)) | F.col("_read._corrupt").isNotNull()
+        whole = whole.withColumn("_reason", unreadable.when(is_broken, malformed))
         if shape["format"] == "json":
             whole = with_exact_numbers(whole, fields, options)
-        mistyped = F.when(F.col("_body._corrupt").isNotNull(), malformed)
-        whole = whole.withColumn("_reason", F.coalesce("_reason", mistyped))
         others = F.array_except(F.json_object_keys("payload"), F.array(*(F.lit(field.name) for field in fields)))
         return whole.select(*records.columns, "_reason", others.alias("_unmapped"), *(F.col("_body")[f.name].alias(f.name) for f in fields))
     matches = F.col("payload").rlike(shape["pattern"])
@@ -118,7 +120,7 @@ def with_exact_numbers(parsed: DataFrame, fields: Sequence[T.StructField], optio
         F.when(F.col("_exact").isNull(), F.col("_body")[f.name]).otherwise(exact.get(f.name, F.col("_body")[f.name])).alias(f.name)
         for f in fields
     ]
-    return parsed.withColumn("_body", F.struct(*body, F.col("_body._corrupt").alias("_corrupt"))).drop("_exact")
+    return parsed.withColumn("_body", F.struct(*body)).drop("_exact")
 
 
 def is_text(kind: T.DataType) -> bool:

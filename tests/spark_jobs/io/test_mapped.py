@@ -1,14 +1,16 @@
 """Bronze payloads as fields: what does not parse is named."""
 
 import json
+import random
 
 import pytest
 from hypothesis import assume, given as given_any, settings, strategies as st
+from pyspark.sql import functions as F
 from pyspark.sql.classic.dataframe import DataFrame
 
 from conf.settings import mapping, source_names
 from spark_jobs.io.lake import Lake
-from spark_jobs.io.mapped import candidates, given, parsed, stated
+from spark_jobs.io.mapped import INEXACT, candidates, given, parsed, stated
 
 SHAPE = {"format": "json", "schema": "id STRING, at STRING, page STRUCT<url: STRING>, tags ARRAY<STRING>"}
 CASES = [
@@ -151,6 +153,28 @@ def test_numbers_become_text_as_they_were_received(spark):
         (n, n, True, [n, n], n) for n in NUMBERS
     ]
     assert [row["properties"] for row in rows] == [f'{{"p":[{n},"say \\"{n}\\""]}}' for n in NUMBERS]
+
+
+def test_prices_of_all_lengths_become_text_as_they_were_received(spark):
+    """Also those that are not read a second time: 20,000 numbers of up to 9 digits and a fraction of up to 8."""
+    chance = random.Random(5)
+    numbers = [
+        f"{chance.choice(['', '-'])}{chance.randrange(10 ** chance.randrange(10))}.{chance.randrange(10**digits):0{digits}}"
+        for digits in chance.choices(range(1, 9), k=20_000)
+    ]
+    rows = spark.createDataFrame([(f'{{"v": {n}, "list": [{n},{n} ]}}',) for n in numbers], "payload STRING")
+    found = parsed(rows, {"format": "json", "schema": "v STRING, list ARRAY<STRING>"}).collect()
+    assert [(row["v"], row["list"]) for row in found] == [(n, [n, n]) for n in numbers]
+
+
+def test_a_time_of_day_is_no_number(spark):
+    rows = spark.createDataFrame([('{"at": "10:05.30, 7:00.10]", "id": "a"}',)], "payload STRING")
+    assert rows.select(F.col("payload").rlike(INEXACT)).first()[0]
+    assert parsed(rows, SHAPE).first()["at"] == "10:05.30, 7:00.10]"
+    said = ['{"event_at": "2026-03-09T00:00:00.700Z"}', '{"event_at": "2026-03-09 10:05:03.10", "page": {}}']
+    assert not any(
+        row[0] for row in spark.createDataFrame([(one,) for one in said], "t STRING").select(F.col("t").rlike(INEXACT)).collect()
+    )
 
 
 def test_numbers_beside_text_keep_their_types_and_a_wrong_one_is_named(spark):
