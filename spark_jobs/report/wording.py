@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+# the channel of what nobody earned, and the series of what has no colour of its own
+UNATTRIBUTED, OTHER = "Unattributed", "Other"
 SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
 
 MODELS = {
@@ -47,6 +49,10 @@ def segment_name(segment: str) -> str:
         if segment.startswith(family):
             return f"{said}: {segment.removeprefix(family).replace('_', ' ')}"
     return words(segment)
+
+
+def channel_name(channel: str) -> str:
+    return "Not attributed" if channel == UNATTRIBUTED else channel
 
 
 def model_name(model: str) -> str:

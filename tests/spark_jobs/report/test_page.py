@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 
 from conf.settings import platform
-from spark_jobs.report.page import HUES, REST_COLOUR, build_report
+from spark_jobs.report.page import build_report
+from spark_jobs.report.palette import HUES, REST_COLOUR
 
 NOW = dt.datetime(2026, 5, 3, 12, tzinfo=dt.UTC)
 MAY_1, MAY_2 = dt.date(2026, 5, 1), dt.date(2026, 5, 2)
