@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+from markupsafe import Markup, escape
+
 # the channel of what nobody earned, and the series of what has no colour of its own
 UNATTRIBUTED, OTHER = "Unattributed", "Other"
 SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
@@ -41,6 +43,11 @@ def words(identifier: str) -> str:
     """snake_case as a phrase: at_risk -> At risk."""
     text = identifier.replace("_", " ").replace(".", " ").strip()
     return text[:1].upper() + text[1:]
+
+
+def breakable(identifier: str) -> Markup:
+    """An identifier that a narrow column breaks between its words only."""
+    return escape(identifier).replace("_", Markup("_<wbr>"))
 
 
 def segment_name(segment: str) -> str:

@@ -14,7 +14,7 @@ TABLES = ("ops.runs", "ops.quality_results")
 MOST_CHECKS = 40
 LAYER_WORDS = {
     "bronze": "Records as received", "silver": "Events, orders and spend", "identity": "People", "journeys": "Visits and contacts",
-    "attribution": "Attribution", "segments": "Segments", "gold": "Reporting tables",
+    "attribution": "Credit for revenue", "segments": "Who belongs to which", "gold": "Reporting tables",
 }  # fmt: skip
 
 
