@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup, escape
 
+from spark_jobs.report.palette import BLUE
+
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 1000, 270, 58, 26, 10
 
 
@@ -110,7 +112,7 @@ def stacked_columns(
     return Markup("".join(parts))
 
 
-def sparkline(values: Mapping[dt.date, float], number: Callable[[float], str], title: str, colour: str = "#2b5c8a") -> Markup:
+def sparkline(values: Mapping[dt.date, float], number: Callable[[float], str], title: str, colour: str = BLUE) -> Markup:
     """A small filled line over time, from 0; one point draws a level line. Returns '' when there is nothing to draw."""
     if not values:
         return Markup("")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
+from markupsafe import Markup, escape
+
+# the channel of what nobody earned, and the series of what has no colour of its own
+UNATTRIBUTED, OTHER = "Unattributed", "Other"
 SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
 
 MODELS = {
@@ -41,12 +45,21 @@ def words(identifier: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def breakable(identifier: str) -> Markup:
+    """An identifier that a narrow column breaks between its words only."""
+    return escape(identifier).replace("_", Markup("_<wbr>"))
+
+
 def segment_name(segment: str) -> str:
     """lifecycle_at_risk -> Lifecycle: at risk; big_spenders -> Big spenders."""
     for family, said in (("lifecycle_", "Lifecycle"), ("rfm_", "RFM")):
         if segment.startswith(family):
             return f"{said}: {segment.removeprefix(family).replace('_', ' ')}"
     return words(segment)
+
+
+def channel_name(channel: str) -> str:
+    return "Not attributed" if channel == UNATTRIBUTED else channel
 
 
 def model_name(model: str) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from conf.settings import platform
-from spark_jobs.report.page import gather
+from spark_jobs.report.facts import facts_of
 from tests.real import reports
 from tests.real.reports import DAY, NEXT_DAY
 from tests.whole.worlds import hashes
@@ -480,7 +480,7 @@ def test_the_channels_days_and_the_report_take_back_what_they_gave(world):
         other = world.rows("gold.channel_daily", model=model, day=NEXT_DAY)
         assert {one["channel"]: one["revenue_amount"] for one in other if one["revenue_amount"]} == {"Paid Search": -200}
     assert world.rows("gold.unattributed_daily", day=NEXT_DAY) == []
-    shown = gather(world.home / "lake", platform(), dt.datetime.now(dt.UTC))["by_model"]
+    shown = facts_of(world.home / "lake", platform(), dt.datetime.now(dt.UTC)).by_model
     revenue = {model: {bar["channel"]: bar["revenue"] for bar in shown[model]["bars"]} for model in MODELS}
     assert {model: bars["Paid Search"] for model, bars in revenue.items()} == dict.fromkeys(MODELS, ZERO)
 

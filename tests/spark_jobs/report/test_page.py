@@ -10,7 +10,9 @@ from decimal import Decimal
 import pytest
 
 from conf.settings import platform
-from spark_jobs.report.page import HUES, REST_COLOUR, build_report
+from spark_jobs.report.page import build_report
+from spark_jobs.report.palette import HUES, REST_COLOUR
+from spark_jobs.report.wording import MODELS
 
 NOW = dt.datetime(2026, 5, 3, 12, tzinfo=dt.UTC)
 MAY_1, MAY_2 = dt.date(2026, 5, 1), dt.date(2026, 5, 2)
@@ -213,6 +215,62 @@ def test_a_report_is_rewritten_whole_and_leaves_no_other_file(page, tmp_path):
 def test_the_report_starts_without_spark():
     code = "import sys, spark_jobs.report.page; sys.exit('pyspark' in sys.modules or 'delta' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_on_any_screen_the_page_is_no_wider_than_it_and_figures_stand_in_line(page, write, set_aside, tmp_path):
+    """Wide tables and charts scroll in their own box; on a wide screen the table of all tables shows its last column too."""
+    write("gold.channel_daily", [result(c, "120000.00", model=m) for c in ("Mobile Push Notifications", "Email") for m in MODELS])
+    reason = dict(day=MAY_1, model="linear", conversions=Decimal(1), revenue_amount=Decimal("25.00"), currency="GBP")
+    write("gold.unattributed_daily", [reason | dict(reason="superseded_by_click")])
+    write("gold.orders_daily", [orders("shop", "2100.00"), orders("shop", "2100.00", day=MAY_2)])
+    waiting = dict(quarantine_id="q", source="sandbox_marketing", _reason="wrong_number_of_fields", _quarantined_at=NOW, _status="open")
+    set_aside("silver.order_lines", [waiting])
+    ran = dict(
+        status="success", source="sandbox_marketing", started_at=NOW - dt.timedelta(minutes=59), finished_at=NOW - dt.timedelta(minutes=59)
+    )
+    write(
+        "ops.runs", [ran | dict(run_id="r", table_name=name) for name in ("silver.order_lines", "bronze.sandbox_marketing__contact_events")]
+    )
+    counts = dict(rows_in=43566, rows_used=43304, unchanged=0, duplicates=157, late=22, quarantined=83, rows_out=43304)
+    write("ops.ledger", [counts | dict(run_id="r", is_closed=True)])
+    check = dict(run_id="r", table_name="silver.order_lines", rows_checked=12345, rows_failed=123)
+    write("ops.quality_results", [check | dict(check_id="wrong_number_of_fields", severity="quarantine", passed=False)])
+    page()
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for width in (360, 390, 768, 1400):
+            tab = browser.new_page(viewport={"width": width, "height": 900})
+            tab.goto((tmp_path / "report.html").as_uri())
+            assert tab.evaluate("document.documentElement.scrollWidth") == width
+            figures = tab.eval_on_selector_all(".tile b", "all => all.map(b => b.getBoundingClientRect().top)")
+            assert len(figures) == 6 and len(set(figures)) == len(
+                set(tab.eval_on_selector_all(".tile", "all => all.map(t => t.offsetTop)"))
+            )
+            text = tab.eval_on_selector_all("svg.chart", "all => all.map(c => 12 * c.getBoundingClientRect().width / 1000)")
+            assert text and min(text) >= 7.5
+        hidden = tab.eval_on_selector_all(
+            ".scroll", "all => all.filter(s => s.scrollWidth > s.clientWidth).map(s => s.closest('section').id)"
+        )
+        browser.close()
+    assert hidden == []
+
+
+def test_a_channel_that_earned_nothing_has_no_bar(page, write):
+    write("gold.channel_daily", [result("Email", "10.00"), result("Display", "0.00")])
+    _, html = page()
+    assert html.count('<span class="bar"><i') == 1 and html.count('<span class="bar"></span>') == 1
+
+
+def test_an_identifier_is_broken_between_its_words(page, write):
+    write("gold.channel_daily", [result("Email", "10.00")])
+    reason = dict(day=MAY_1, model="linear", conversions=Decimal(1), revenue_amount=Decimal("25.00"), currency="GBP")
+    write("gold.unattributed_daily", [reason | dict(reason="no_<touch>")])
+    _, html = page()
+    assert "no_<wbr>&lt;touch&gt;</code>" in html
 
 
 def test_a_browser_runs_the_page_s_own_script_and_no_other(page, write, tmp_path):
