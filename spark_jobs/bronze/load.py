@@ -34,8 +34,9 @@ from spark_jobs.engine.record import Recorder
 from spark_jobs.engine.runner import in_waves
 from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.io.commits import missing_files
-from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.lake import Lake
 from spark_jobs.io.mapped import BRONZE, bronze_name
+from spark_jobs.io.publish import Fence, append, append_arrow, takes_arrow, without_missing
 from spark_jobs.io.small import arrow_schema, open_table, query, table_uri
 
 ENVELOPE = (
@@ -283,12 +284,12 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
     empty = [m for m in found if m["path"] not in known and not any(f["records"] for f in m["files"])]
     if not fresh and not empty:
         return Loaded(contract.name, 0, 0, len(known), refused)
-    if lake.is_local and are_few(fresh) and (not lake.exists(contract.name) or lake.takes_arrow(contract.name)):
+    if lake.is_local and are_few(fresh) and (not lake.exists(contract.name) or takes_arrow(lake, contract.name)):
         rows = rows_of(fresh, empty, arrow_schema(contract), record_limit)
         if rows is not None:
             lake.create(contract, is_few=True)
             _refuse_cut_files(contract.name, fresh, Counter(rows["_file"].to_pylist()), "nothing was loaded")
-            lake.append_arrow(rows, contract, fence)
+            append_arrow(lake, rows, contract, fence)
             return Loaded(contract.name, promised, promised, len(known), refused)
     lake.create(contract)
     if declared_source(source).kind == "event_log" and all(m["format"] == "jsonl" for m in found):
@@ -298,7 +299,7 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
         # a stream that ran while these were being published saw them unnamed, and will not read them again
         missed = [(m, f) for m, f in fresh if f["records"] and f["path"] not in read]
         if missed or empty:
-            lake.append(read_fresh(lake, missed, empty), contract, sum(f["records"] for _, f in missed) + len(empty), fence)
+            append(lake, read_fresh(lake, missed, empty), contract, sum(f["records"] for _, f in missed) + len(empty), fence)
             read = files_in(lake, contract.name)
         _refuse_cut_files(contract.name, fresh, read, "the file's records before the cut are in the table")
         return Loaded(contract.name, promised, promised, len(known))
@@ -308,7 +309,7 @@ def load_stream(lake: Lake, source: str, stream: str, fence: Fence) -> Loaded:
         # counts need no column: of JSON lines only the ends of lines are looked for
         counted |= {r["_file"]: r["count"] for r in read_jsonl(lake, lines).groupBy("_file").count().collect()}
     _refuse_cut_files(contract.name, fresh, counted, "nothing was loaded")
-    lake.append(rows, contract, promised + len(empty), fence)
+    append(lake, rows, contract, promised + len(empty), fence)
     return Loaded(contract.name, promised, promised, len(known), refused)
 
 
@@ -384,7 +385,7 @@ def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:
         record_killed_loads(lake, recorder, name, source)
         if gone := missing_files(lake.root, name):
             recorder.add_loss(name, source, name, f"{name}: {len(gone)} of its data files are gone, {next(iter(gone))} among them")
-            lake.without_missing(name, None, replace(fences[name], run_id=run_id))
+            without_missing(lake, name, None, replace(fences[name], run_id=run_id))
         has_lost = bool(recorder.lost(name, source))
         before = lake.version(name)
         loaded = load_stream(lake, source, stream, replace(fences[name], run_id=run_id))

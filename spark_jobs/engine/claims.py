@@ -19,7 +19,8 @@ from deltalake import DeltaTable
 
 from conf.tables import table
 from spark_jobs.errors import ClaimHeldError, DamagedTableError
-from spark_jobs.io.lake import COMMITS_OF_CLAIM, Fence, Lake
+from spark_jobs.io.lake import Lake
+from spark_jobs.io.publish import COMMITS_OF_CLAIM, Fence
 from spark_jobs.io.small import OvertakenError, append_rows, open_table, opened, overwrite_rows, read_arrow, rows_as_declared, until_first
 
 VALID_FOR = dt.timedelta(minutes=20)

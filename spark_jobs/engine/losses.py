@@ -14,8 +14,9 @@ from conf.tables import table
 from spark_jobs.engine.record import VAULT, Recorder
 from spark_jobs.errors import LostDataError, SelectionError
 from spark_jobs.io.commits import missing_files, versions
-from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.lake import Lake
 from spark_jobs.io.mapped import bronze_of
+from spark_jobs.io.publish import Fence, without_missing
 from spark_jobs.job import Job
 
 Claimed = tuple[str, str | None]
@@ -48,8 +49,8 @@ def mend_losses(
             if hit := _of_source(gone.get(name, {}), source if name == job.table else None):
                 what = f"{name}: {len(hit)} of its data files are gone, {hit[0]} among them"
                 recorder.add_loss(job.table, source, name, f"{what}; it is built again")
-                lake.without_missing(
-                    name, source if name == job.table else None, replace(fences[job.table, source], run_id=recorder.process_id)
+                without_missing(
+                    lake, name, source if name == job.table else None, replace(fences[job.table, source], run_id=recorder.process_id)
                 )
     again = set(_built_otherwise(recorder, plan, planned, feeding))
     for job, source in plan:

@@ -13,7 +13,8 @@ from conf.tables import table
 from spark_jobs.errors import UNREADABLE
 from spark_jobs.functions.people import current_people
 from spark_jobs.functions.plans import FEW_KEYS, materialised, number_of
-from spark_jobs.io.lake import Lake
+from spark_jobs.io import changes
+from spark_jobs.io.lake import Lake, bounds
 from spark_jobs.io.mapped import bronze_of
 from spark_jobs.io.ranges import Range
 from spark_jobs.job import Job
@@ -126,7 +127,7 @@ def touched(lake: Lake, job: Job, source: str | None, versions: Mapping[str, int
         # without a session there are no columns
         _ = lake.spark
         try:
-            known = touched_by(lake, job, arg, since, scope) if lake.remembers(name, since) else None
+            known = touched_by(lake, job, arg, since, scope) if changes.remembers(lake, name, since) else None
         except Exception as error:
             # a table that another tool wrote keeps no changes unless it was told to; others' are of other columns, or in files that are gone
             if not any(word in str(error) for word in ("DELTA_MISSING_CHANGE_DATA", "DELTA_CHANGE_DATA_FEED_INCOMPATIBLE", *UNREADABLE)):
@@ -145,25 +146,25 @@ def touched_by(lake: Lake, job: Job, arg: str, since: int, source: str | None) -
     date = contract.write.date or ""
     if column := job.restates.get(arg) or job.reassigns.get(arg):
         changed = changed_values(lake, name, since, column, source, only_lost=arg in job.reassigns)
-        own = lake.read(job.table, lake.bounds(contract, source, None)).join(changed, on=column, how="left_semi")
+        own = lake.read(job.table, bounds(contract, source, None)).join(changed, on=column, how="left_semi")
         return days_and_keys(own.select(date, *([job.key] if job.key else [])))
     if input_date := table(name).write.date:
         before, after = job.lookahead_days, max(job.lookback_days, job.reach())
         if arg in job.key_of:
             key = job.key_in(arg).alias(job.key or "")
             # a row without a key makes none of the own ones
-            changed = lake.changed(name, since, F.col(input_date).alias(date), key, source=source).dropna()
+            changed = changes.changed(lake, name, since, F.col(input_date).alias(date), key, source=source).dropna()
             return days_and_keys(around(changed, before, after))
-        days = lake.changed_days(name, since, source)
+        days = changes.changed_days(lake, name, since, source)
         return set(Range.of(days).widened(before, after).days()) if days else set(), None
-    return every_day(lake, job) if lake.lost_rows_since(name, since) else set(), None
+    return every_day(lake, job) if changes.lost_rows_since(lake, name, since) else set(), None
 
 
 def changed_values(lake: Lake, name: str, since: int, column: str, source: str | None, only_lost: bool) -> DataFrame:
     """Distinct values of the column on the input's changed rows; whose they are by the person map where the input knows identifiers alone."""
     if column in table(name).column_names:
-        return lake.changed(name, since, F.col(column), source=source, only_lost=only_lost)
-    identifiers = lake.changed(name, since, F.col("identifier_key"), source=source, only_lost=only_lost)
+        return changes.changed(lake, name, since, F.col(column), source=source, only_lost=only_lost)
+    identifiers = changes.changed(lake, name, since, F.col("identifier_key"), source=source, only_lost=only_lost)
     people = current_people(lake.read("identity.person_map"))
     return people.join(identifiers, on="identifier_key", how="left_semi").select(column).distinct()
 
@@ -185,7 +186,7 @@ def landed_days(lake: Lake, job: Job, source: str | None, versions: Mapping[str,
         since = versions.get(name, -1)
         if lake.version(name) > since:
             # bronze only grows: its whole is what came since, and more
-            landed = lake.feed(name, since) if lake.remembers(name, since) else lake.stored(name)
+            landed = changes.feed(lake, name, since) if changes.remembers(lake, name, since) else lake.stored(name)
             slices = landed.where("_slice_from is not null").select("_slice_from", "_slice_to").distinct()
             for first, last in ((dt.date.fromisoformat(r[0]), dt.date.fromisoformat(r[1])) for r in slices.collect()):
                 days |= set(Range(first, last).days())

@@ -10,8 +10,9 @@ from pyspark.sql import DataFrame, functions as F
 from conf.settings import mapping
 from conf.tables import Field, Table, Write
 from spark_jobs.functions.plans import materialised, number_of
-from spark_jobs.io.lake import Fence, Lake, quoted
+from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.mapped import read_bronze
+from spark_jobs.io.publish import Fence, append
 from spark_jobs.io.small import OvertakenError, open_table, query, until_first
 
 COLUMNS = (
@@ -101,5 +102,5 @@ def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, 
     fresh = materialised(fresh.select(*target.column_names))
     count = number_of(fresh)
     if count:
-        lake.append(fresh, target, count, replace(fence, claim=f"{fence.claim}__quarantine"))
+        append(lake, fresh, target, count, replace(fence, claim=f"{fence.claim}__quarantine"))
     return count

@@ -35,8 +35,9 @@ from spark_jobs.errors import GateError, LedgerError, SelectionError, Throughlin
 from spark_jobs.functions.plans import materialised, numbers_of
 from spark_jobs.functions.ruled import declared_wrongly, refuse_wrong_sql, told
 from spark_jobs.functions.scrubbing import MASKED, masked_counts, with_scrubbed
-from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.lake import Lake, bounds
 from spark_jobs.io.mapped import CARRIED, bronze_name, bronze_of, candidates
+from spark_jobs.io.publish import Fence, publish
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import sources_in
 from spark_jobs.io.vault import key_pads, store_identifiers
@@ -250,7 +251,7 @@ class Runner:
         result = job.transform(**given.inputs, **{name: values[name] for name in job.wants()})
         batch = typed(result, contract, keeps=(*PROVENANCE, *CARRIED, "_restated", "_drift") if given.mapped else ())
         if not given.mapped and contract.write.mode == "replace" and contract.write.date:
-            batch = narrowed(job, part, batch.where(self.lake.bounds(contract, source, part.days) or "true"))
+            batch = narrowed(job, part, batch.where(bounds(contract, source, part.days) or "true"))
         return given, gate.judge(batch, contract, bool(given.mapped), self.platform.accept_late_days)
 
     def values(self, job: Job, source: str | None, days: Range, run_id: str) -> dict[str, Any]:
@@ -315,7 +316,8 @@ class Runner:
         if given.mapped and {"_raw_identifiers", "identifiers"} <= set(given.inputs[given.mapped].columns):
             seen = given.inputs[given.mapped].where("_reason is null")
             store_identifiers(self.lake, seen, replace(fence, claim=f"vault.identifiers/{fence.claim}"))
-        done = self.lake.publish(
+        done = publish(
+            self.lake,
             good,
             used + judged.counts["restated"],
             contract,
@@ -393,7 +395,7 @@ class Runner:
         whole = spec == "self" or spec.endswith("@all") or contract.write.date is None
         wide = days.widened(job.lookback_days, job.lookahead_days)
         scope = source if table(job.table).write.partition_by else None
-        return self.lake.read(name, self.lake.bounds(contract, scope, None if whole else wide))
+        return self.lake.read(name, bounds(contract, scope, None if whole else wide))
 
     def signature(self, job: Job, source: str | None, part: Part, versions: Mapping[str, int]) -> str:
         """Hash of all that decides what a part of a table holds; `self` is covered by the output's version, which the recorder compares as well."""

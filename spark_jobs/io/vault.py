@@ -10,7 +10,8 @@ from conf.tables import table
 from spark_jobs.functions.identifiers import pads
 from spark_jobs.functions.plans import materialised, number_of
 from spark_jobs.io.keys import KEY_VERSION, lake_key
-from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.lake import Lake
+from spark_jobs.io.publish import Fence, publish
 from spark_jobs.io.small import alone, append_table, open_table
 
 
@@ -57,4 +58,4 @@ def store_identifiers(lake: Lake, rows: DataFrame, fence: Fence) -> None:
     lake.create(contract)
     # others may bring the same identifier at the same moment
     with alone(lake.root, contract.name):
-        lake.publish(found.select(*contract.column_names), count, contract, None, None, fence)
+        publish(lake, found.select(*contract.column_names), count, contract, None, None, fence)

@@ -13,6 +13,7 @@ from spark_jobs.engine.claims import Claims, claims_on
 from spark_jobs.engine.differences import Difference, differences
 from spark_jobs.errors import ContractChangedError, SelectionError
 from spark_jobs.io.lake import Lake, layout_sql, type_name
+from spark_jobs.io.publish import assert_ours, fenced
 
 
 def migrate(lake: Lake, name: str, holder: str, dry_run: bool) -> list[Difference]:
@@ -68,16 +69,16 @@ def _rewrite(lake: Lake, contract: Table, holder: str) -> None:
     """In one commit; the table keeps its layout, its properties and its history. That a column is never null is asked by the gate from then on:
     a commit that writes another schema leaves Delta's own rule behind."""
     claims, run_id = Claims(lake, holder), uuid.uuid4().hex
-    fence = claims.acquire(claims_on(lake, contract.name))[contract.name]
+    fence = replace(claims.acquire(claims_on(lake, contract.name))[contract.name], run_id=run_id)
     try:
         before = lake.version(contract.name)
         rows = lake.stored(contract.name)
         stored = dict(rows.dtypes)
         rows.select(*(_declared(stored, c) for c in contract.columns)).createOrReplaceTempView("migrated_rows")
-        with lake.fenced(replace(fence, claim=f"{contract.name}/migrated", run_id=run_id)):
+        with fenced(lake, replace(fence, claim=f"{contract.name}/migrated")):
             lake.spark.sql(
                 f"CREATE OR REPLACE TABLE {lake.sql_name(contract.name)} {layout_sql(contract)} AS SELECT * FROM migrated_rows"
             ).collect()
-        lake.assert_ours(contract.name, before, run_id, fence)
+        assert_ours(lake, contract.name, before, fence)
     finally:
         claims.release()

@@ -29,6 +29,7 @@ from spark_jobs.engine.runner import Runner
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.mapped import bronze_name
+from spark_jobs.io.publish import publish
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import names_aside, open_table, query
 from spark_jobs.printing import cell, console, listing
@@ -130,7 +131,7 @@ def replay(
         claims = Claims(lake, holder)
         fence = claims.acquire([bronze])[bronze]
         try:
-            lake.publish(fixed, 1, bronze_table(source, stream), None, None, replace(fence, run_id=uuid.uuid4().hex))
+            publish(lake, fixed, 1, bronze_table(source, stream), None, None, replace(fence, run_id=uuid.uuid4().hex))
         finally:
             claims.release()
     origin = original.select("_slice_from", "_slice_to").first()

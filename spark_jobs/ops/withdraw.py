@@ -23,6 +23,7 @@ from spark_jobs.engine.runner import Runner, claim_of
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.functions.fates import first_failing
 from spark_jobs.functions.plans import materialised
+from spark_jobs.io import publish
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.mapped import candidates, read_bronze
 from spark_jobs.io.ranges import Range
@@ -69,7 +70,7 @@ def withdraw(lake: Lake, source: str, slice_id: str, applies: bool, holder: str,
             fence = replace(claims.acquire([name])[name], run_id=uuid.uuid4().hex)
             if found.count:
                 left = JUDGED.get(job.table, lambda rows: rows)(found.beside)
-                lake.withdraw(found.rows.unionByName(found.beside), left, found.contract, source, fence)
+                publish.withdraw(lake, found.rows.unionByName(found.beside), left, found.contract, source, fence)
         finally:
             claims.release()
         if found.days is not None:

@@ -10,7 +10,8 @@ from conf.tables import Field, Table, Write
 from spark_jobs.engine import differences as differing
 from spark_jobs.engine.differences import differences, refuse_changed
 from spark_jobs.errors import ContractChangedError
-from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.lake import Lake
+from spark_jobs.io.publish import Fence, publish
 from spark_jobs.io.small import open_table
 from spark_jobs.ops import migrate as migrating
 from spark_jobs.ops.migrate import migrate
@@ -45,7 +46,7 @@ def stored(request, spark, tmp_path, monkeypatch):
     rows = spark.sql(f"select * from {values} as t(source, parcel_id, day, weight, note)")
     kinds = {c.name: c.type for c in COLUMNS}
     rows = rows.selectExpr(*(f"cast({c} as {kinds[c]}) as {c}" for c in rows.columns), f"cast(null as {kinds['marks']}) as marks")
-    lake.publish(rows, 3, contract, None, None, Fence(f"{NAME}/a", 7, "r1"))
+    publish(lake, rows, 3, contract, None, None, Fence(f"{NAME}/a", 7, "r1"))
 
     def declare(changed):
         changed = replace(changed, write=contract.write)

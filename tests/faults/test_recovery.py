@@ -26,7 +26,8 @@ from spark_jobs.engine.claims import Claims, claims_on
 from spark_jobs.errors import ClaimHeldError, DamagedTableError, LostClaimError, LostDataError, SelectionError
 from spark_jobs.functions.hashing import content_columns
 from spark_jobs.io.commits import commit_ids, is_there, missing_files
-from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.lake import Lake
+from spark_jobs.io.publish import Fence, append as append_to
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import append_rows, open_table, opened, query, read_arrow
 from spark_jobs.io.vault import key_pads
@@ -339,9 +340,9 @@ def test_an_older_claim_that_commits_after_a_newer_one_writes_nothing(spark, tmp
     contract = table("silver.fx_rates")
     lake.create(contract)
     rows = spark.sql("select date'2026-03-01' as rate_date, 'EUR' as currency, cast(1.1 as decimal(18,8)) as rate, 'a' as source")
-    lake.append(rows, contract, 1, Fence("silver.fx_rates/a", 2, "newer"))
+    append_to(lake, rows, contract, 1, Fence("silver.fx_rates/a", 2, "newer"))
     with pytest.raises(LostClaimError, match="a newer run"):
-        lake.append(rows, contract, 1, Fence("silver.fx_rates/a", 1, "older"))
+        append_to(lake, rows, contract, 1, Fence("silver.fx_rates/a", 1, "older"))
     assert read_rows(lake, "silver.fx_rates") == 1
 
 
@@ -374,7 +375,7 @@ def test_what_is_compacted_while_it_is_written_loses_no_row(spark, tmp_path):
             rows = spark.sql(
                 f"select date'2026-03-01' + {number} as rate_date, 'EUR' as currency, cast(1 as decimal(18,8)) as rate, 'a' as source"
             )
-            lake.append(rows, contract, 1, Fence("silver.fx_rates/a", number + 1, f"run {number}"))
+            append_to(lake, rows, contract, 1, Fence("silver.fx_rates/a", number + 1, f"run {number}"))
             wrote.append(number)
 
     writer = threading.Thread(target=write)

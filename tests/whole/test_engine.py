@@ -17,6 +17,7 @@ from spark_jobs.engine.parts import touched
 from spark_jobs.engine.runner import Runner
 from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.functions.plans import FEW_ROWS
+from spark_jobs.io import changes
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.small import open_table, query, read_arrow
 from spark_jobs.job import jobs
@@ -155,7 +156,7 @@ def test_late_events_are_built_on_all_their_days_though_runs_fail_or_look_elsewh
     others = {r["session_id"]: r["ended_at"] for r in before.collect() if r["client_key"] not in clients}
     again = worlds.run(lake, home, derived, worlds.Range(arrival, arrival), changed=True)
     assert [(o.days, o.wrote) for o in again if o.table == "journeys.sessions"] == [(days, True)]
-    feed = lake.feed("journeys.sessions", lake.version("journeys.sessions") - 1).collect()
+    feed = changes.feed(lake, "journeys.sessions", lake.version("journeys.sessions") - 1).collect()
     assert {r["client_key"] for r in feed} <= clients
     assert others.items() <= {r["session_id"]: r["ended_at"] for r in lake.read("journeys.sessions").collect()}.items()
     once_more = worlds.run(lake, home, derived, worlds.Range(arrival, arrival), changed=True)
@@ -185,7 +186,7 @@ def test_two_people_who_turn_out_to_be_one_take_their_sessions_along_and_nobody_
     days, keys = touched(lake, job, None, seen)
     assert keys and set(days) < set(worlds.Range(worlds.FIRST - dt.timedelta(days=3), arrival).days())
     # where maintenance removed what changed, every day is built again
-    monkeypatch.setattr(Lake, "remembers", lambda *_: False)
+    monkeypatch.setattr(changes, "remembers", lambda *_: False)
     days, keys = touched(lake, job, None, seen)
     assert keys is None and set(worlds.Range(worlds.FIRST, worlds.LAST).days()) <= days
 
@@ -202,7 +203,7 @@ def test_consent_that_was_taken_back_long_ago_reaches_the_touches_of_these_peopl
     done = worlds.command(home, "spark_jobs", "run", "journeys.touchpoints", "--from", str(arrival), "--to", str(arrival), "--changed")
     assert json.loads(done.stdout.splitlines()[-1])["wrote"] == 1
     after = {r["touchpoint_id"]: (r["person_id"], r["has_consent"]) for r in lake.read("journeys.touchpoints").collect()}
-    feed = lake.feed("journeys.touchpoints", lake.version("journeys.touchpoints") - 1).collect()
+    feed = changes.feed(lake, "journeys.touchpoints", lake.version("journeys.touchpoints") - 1).collect()
     assert before.keys() == after.keys()
     changed = {i for i in before if before[i] != after[i]}
     assert changed == {r["touchpoint_id"] for r in feed} and all(before[i][1] and not after[i][1] for i in changed)

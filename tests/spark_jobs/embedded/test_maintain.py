@@ -6,7 +6,8 @@ from decimal import Decimal
 from conf.tables import table
 from spark_jobs.embedded import maintain
 from spark_jobs.embedded.maintain import maintain_small
-from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io.lake import Lake
+from spark_jobs.io.publish import Fence, append
 from spark_jobs.io.small import append_rows, opened, read_arrow
 
 
@@ -26,7 +27,7 @@ def test_a_table_made_for_few_rows_lies_in_its_clusters_once_it_has_grown(spark,
     assert lake.is_few and lake.create(contract)
     day = dt.date(2026, 3, 1)
     rows = spark.createDataFrame([(day, "USD", Decimal(1), "bank")], "rate_date date, currency string, rate decimal(18,8), source string")
-    lake.append(rows, contract, 1, Fence("a", 1, "run"))
+    append(lake, rows, contract, 1, Fence("a", 1, "run"))
 
     def clusters() -> list[str]:
         maintain.compact(lake, contract.name, day)

@@ -9,7 +9,9 @@ from pyspark.sql import functions as F
 
 from conf.tables import Field, Table, Write, table
 from spark_jobs.errors import LostClaimError
-from spark_jobs.io.lake import Fence, Lake
+from spark_jobs.io import changes, publish as into
+from spark_jobs.io.lake import Lake
+from spark_jobs.io.publish import Fence
 from spark_jobs.io.ranges import Range
 
 JAN_1, JAN_2 = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
@@ -36,7 +38,9 @@ def lake(spark, tmp_path):
 def publish(lake, rows, table, generation=1, run_id="r1", source="a", days=BOTH, among=None):
     batch = lake.spark.createDataFrame(rows, DDL)
     keys = None if among is None else lambda rows: rows.where(F.col("seen").isin(among))
-    return lake.publish(batch.select(*table.column_names), len(rows), table, source, days, Fence("visits/a", generation, run_id), keys)
+    return into.publish(
+        lake, batch.select(*table.column_names), len(rows), table, source, days, Fence("visits/a", generation, run_id), keys
+    )
 
 
 def stored(lake):
@@ -94,7 +98,7 @@ def test_among_some_values_rows_come_change_and_go_and_all_others_stay(lake):
 
 
 def test_what_changed_is_net_of_what_was_written_again_as_it_was(lake, monkeypatch):
-    monkeypatch.setattr("spark_jobs.io.lake.table", lambda _: contract())
+    monkeypatch.setattr("spark_jobs.io.changes.table", lambda _: contract())
     publish(lake, [("a", 1, JAN_1, 5, "x"), ("a", 2, JAN_1, 6, "x")], contract())
     publish(lake, [("b", 9, JAN_1, 1, "x")], contract(), generation=2, source="b")
     since = lake.version("silver.visits")
@@ -102,15 +106,18 @@ def test_what_changed_is_net_of_what_was_written_again_as_it_was(lake, monkeypat
     publish(lake, [("b", 9, JAN_1, 2, "x")], contract(), generation=4, source="b")
 
     def changed(**options):
-        return sorted(r["seen"] for r in lake.changed("silver.visits", since, F.col("seen"), **options).collect())
+        return sorted(r["seen"] for r in changes.changed(lake, "silver.visits", since, F.col("seen"), **options).collect())
 
     assert changed() == [1, 2, 6, 7, 60]
     assert changed(source="a") == [6, 7, 60]
     assert changed(source="a", only_lost=True) == [6]
-    assert (lake.changed_days("silver.visits", since, "b"), lake.changed_days("silver.visits", since, "c")) == ([JAN_1], [])
+    assert (changes.changed_days(lake, "silver.visits", since, "b"), changes.changed_days(lake, "silver.visits", since, "c")) == (
+        [JAN_1],
+        [],
+    )
     since = lake.version("silver.visits")
     added = lake.spark.createDataFrame([("a", 4, JAN_1, 70, "y"), ("a", 5, JAN_1, 70, "y")], DDL)
-    lake.append(added, contract(), 2, Fence("visits/a", 5, "r1"))
+    into.append(lake, added, contract(), 2, Fence("visits/a", 5, "r1"))
     assert (changed(), changed(source="b"), changed(only_lost=True)) == ([70], [], [])
 
 
@@ -119,9 +126,9 @@ def test_what_maintenance_may_have_removed_is_not_remembered(lake):
     since = lake.version("silver.visits")
     publish(lake, [("a", 1, JAN_1, 6, "x")], contract(), generation=2)
     now = dt.datetime.now(dt.UTC)
-    assert [lake.remembers("silver.visits", since, now + dt.timedelta(days=days)) for days in (0, 5, 7)] == [True, True, False]
+    assert [changes.remembers(lake, "silver.visits", since, now + dt.timedelta(days=days)) for days in (0, 5, 7)] == [True, True, False]
     Path(lake.path("silver.visits"), "_delta_log", f"{since + 1:020d}.json").unlink()
-    assert not lake.remembers("silver.visits", since, now)
+    assert not changes.remembers(lake, "silver.visits", since, now)
 
 
 def test_merge_inserts_updates_and_counts_what_was_there(lake):
@@ -201,7 +208,7 @@ def test_a_value_that_moves_to_another_column_is_a_change(spark, tmp_path):
     lake = Lake(spark, str(tmp_path / "lake"))
     for generation, row in enumerate([("a", 1, JAN_1, "ann", None), ("a", 1, JAN_1, None, "ann")], start=1):
         batch = spark.createDataFrame([row], "source STRING, id INT, day DATE, first STRING, last STRING")
-        assert lake.publish(batch, 1, table, "a", BOTH, Fence("visits/a", generation, f"r{generation}")).wrote
+        assert into.publish(lake, batch, 1, table, "a", BOTH, Fence("visits/a", generation, f"r{generation}")).wrote
     assert [tuple(r)[3:] for r in lake.rows(table).collect()] == [(None, "ann")]
 
 
