@@ -1,10 +1,10 @@
 """A job: one table, its inputs, and one pure function of DataFrames and plain values.
 
-Inputs are named like the transform's arguments; a value is
-    "silver.events"        the table's rows of the range, widened by lookback_days / lookahead_days
-    "silver.events@all"    the whole table
-    "mapped:silver.events" bronze records of the run's source after conf/mappings/<source>.yml, one row per record
-    "self"                 the job's own table as it stands (the run's source only, when partitioned by source)
+Inputs are named like the transform's arguments; they are declared as a string and read as what it means:
+    "silver.events"        InRange: the table's rows of the range, widened by lookback_days / lookahead_days
+    "silver.events@all"    Whole: the whole table
+    "mapped:silver.events" Mapped: bronze records of the run's source after conf/mappings/<source>.yml, one row per record
+    "self"                 Self: the job's own table as it stands (the run's source only, when partitioned by source)
 A transform may also name these plain values: from_date, to_date (datetime.date, inclusive), source (str or None),
 platform (conf.settings.Platform), rules (conf/rules/<Job.rules>.yml) and run_id.
 """
@@ -16,18 +16,66 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
 
 from conf.settings import rules
-from conf.tables import table
+from conf.tables import Replace, table
 
 # Carried by every mapped row to its end, so that a row set aside can show its origin; its bytes are in bronze.
 PROVENANCE = ("_source_file", "_source_row", "_reason")
 LAYERS = ("silver", "identity", "journeys", "attribution", "segments", "gold")
 VALUES = ("from_date", "to_date", "source", "platform", "rules", "run_id")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All rows of a table."""
+
+    table: str
+
+
+@dataclass(frozen=True)
+class InRange:
+    """A table's rows of the run's days, widened; all rows of one that has no days."""
+
+    table: str
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A source's records, mapped to a table's columns."""
+
+    table: str
+
+
+@dataclass(frozen=True)
+class Self:
+    """The job's own table as it stands."""
+
+    table: str
+
+
+Input = Whole | InRange | Mapped | Self
+
+
+def parsed(spec: str, own: str) -> Input:
+    """What an input's string means for the job of the table `own`. Raises ValueError for a modifier that there is not."""
+    if spec == "self":
+        return Self(own)
+    if spec.startswith("mapped:"):
+        return Mapped(spec.removeprefix("mapped:"))
+    name, _, modifier = spec.partition("@")
+    if modifier not in ("", "all"):
+        raise ValueError(f"{own} reads {spec!r}: an input is a table, table@all, mapped:table or self")
+    return Whole(name) if modifier else InRange(name)
+
+
+def date_of(one: Input) -> str | None:
+    """The column that bounds an input to the run's days; None where all of it is read."""
+    return table(one.table).write.date if isinstance(one, InRange) else None
 
 
 @dataclass(frozen=True)
@@ -52,18 +100,27 @@ class Job:
     key: str | None = None
     key_of: Mapping[str, Callable[[Mapping[str, Any]], Column]] = field(default_factory=dict)
 
+    @cached_property
+    def reads(self) -> Mapping[str, Input]:
+        """`inputs` as what they mean."""
+        return {arg: parsed(spec, self.table) for arg, spec in self.inputs.items()}
+
     def upstream(self) -> tuple[str, ...]:
-        """The tables this job reads, without modifiers and without its own."""
-        named = (i.removeprefix("mapped:").split("@")[0] for i in self.inputs.values() if not i.startswith("mapped:"))
-        return tuple(sorted({n for n in named if n not in ("self", self.table)}))
+        """The tables this job reads, without its own."""
+        return tuple(sorted({one.table for one in self.reads.values() if isinstance(one, Whole | InRange)} - {self.table}))
+
+    @cached_property
+    def mapped(self) -> str | None:
+        """The argument that takes a source's records; None where the job reads tables alone."""
+        return next((arg for arg, one in self.reads.items() if isinstance(one, Mapped)), None)
 
     def is_mapped(self) -> bool:
-        return any(i.startswith("mapped:") for i in self.inputs.values())
+        """Whether the job reads a source's records."""
+        return self.mapped is not None
 
     def reads_all(self) -> bool:
         """Whether a mapped job reads all of its source, whatever the range."""
-        write = table(self.table).write
-        return write.mode == "replace" and write.date is None
+        return isinstance(table(self.table).write.kind, Replace)
 
     def rules_read(self) -> tuple[str, ...]:
         """The files of conf/rules whose SQL the job runs."""

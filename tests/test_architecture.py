@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conf.settings import REPOSITORY, mapping, source, source_names
-from conf.tables import table, table_names
+from conf.tables import Append, table, table_names
 from spark_jobs.job import in_order, jobs
 
 FILES = sorted(p for root in ("conf", "connectors", "dags", "spark_jobs") for p in (REPOSITORY / root).rglob("*.py"))
@@ -128,7 +128,7 @@ def test_a_table_has_its_job_and_its_test_under_its_one_name(name):
 def test_a_contract_says_its_grain_and_keys(name):
     contract = table(name)
     assert contract.grain and contract.columns
-    assert contract.keys or contract.write.mode == "append"
+    assert contract.keys or isinstance(contract.write.kind, Append)
     assert len({c.id for c in contract.checks}) == len(contract.checks)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property
 from typing import Any
 
 from conf.settings import CONF, SettingsError, build, read_yaml
 
-MODES = ("merge", "replace", "snapshot", "append")
 SEVERITIES = ("block", "quarantine", "warn")
 HOLDS = ("", "text", "url", "json", "id")
 
@@ -49,6 +48,52 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True)
+class Append:
+    """The batch's rows are added to those that are there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Replace:
+    """The batch is the whole table, or its source's whole part."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplaceDays:
+    """The batch is all rows of the run's days; date: the column that says which day a row is of."""
+
+    date: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Merge:
+    """The batch's rows take the places of those with their keys, or are added.
+
+    date: a column that bounds where these lie; None = anywhere. by: where two rows have one key, the first by these columns stays, or the last.
+    """
+
+    date: str | None = None
+    by: tuple[str, ...] = ()
+    keeps_first: bool = False
+
+
+Kind = Append | Replace | ReplaceDays | Merge
+
+
+def _merge(write: Write) -> Merge:
+    dedupe = write.dedupe or {}
+    return Merge(write.date, tuple(dedupe.get("by", ())), dedupe.get("keep") == "first")
+
+
+# what each word of write.mode means
+MODES: Mapping[str, Callable[[Write], Kind]] = {
+    "merge": _merge,
+    "replace": lambda write: ReplaceDays(write.date) if write.date else Replace(),
+    "snapshot": lambda write: Replace(),
+    "append": lambda write: Append(),
+}
+
+
+@dataclasses.dataclass(frozen=True)
 class Write:
     """How a batch becomes the table's rows.
 
@@ -62,6 +107,11 @@ class Write:
     partition_by: tuple[str, ...] = ()
     cluster_by: tuple[str, ...] = ()
     dedupe: Mapping[str, Any] | None = None
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What `mode` means, with the fields that it needs."""
+        return MODES[self.mode](self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +163,7 @@ def _parse(name: str) -> Table:
     if table.retention_days < 1:
         raise SettingsError(f"{path}: retention_days is {table.retention_days}; it must be 1 or more")
     if write.mode not in MODES:
-        raise SettingsError(f"{path}: write.mode is {write.mode!r}; allowed are {MODES}")
+        raise SettingsError(f"{path}: write.mode is {write.mode!r}; allowed are {tuple(MODES)}")
     for column in columns:
         if column.holds not in HOLDS or (column.holds and column.type.lower() != "string"):
             raise SettingsError(f"{path}: columns.{column.name}: holds is {column.holds!r}; a string column may say {HOLDS[1:]}")

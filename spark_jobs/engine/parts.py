@@ -9,7 +9,7 @@ from functools import reduce
 
 from pyspark.sql import Column, DataFrame, functions as F
 
-from conf.tables import table
+from conf.tables import ReplaceDays, table
 from spark_jobs.errors import UNREADABLE
 from spark_jobs.functions.people import current_people
 from spark_jobs.functions.plans import FEW_KEYS, materialised, number_of
@@ -17,7 +17,7 @@ from spark_jobs.io import changes
 from spark_jobs.io.lake import Lake, bounds
 from spark_jobs.io.mapped import bronze_of
 from spark_jobs.io.ranges import Range
-from spark_jobs.job import Job
+from spark_jobs.job import Job, Mapped, Self
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,7 @@ def parts_of(
     settled: the days up to which it is up to date, sorted, each with the versions of its inputs that it was built from; None: no day of it
     can be relied on.
     """
-    write = table(job.table).write
-    is_dated = write.mode == "replace" and write.date is not None
-    if not (is_dated or (job.is_mapped() and not job.reads_all())):
+    if not (isinstance(table(job.table).write.kind, ReplaceDays) or (job.is_mapped() and not job.reads_all())):
         return [Part(days)]
     if settled is None and job.is_mapped():
         others = landed_days(lake, job, source, {}) - set(days.days())
@@ -114,13 +112,13 @@ def touched(lake: Lake, job: Job, source: str | None, versions: Mapping[str, int
     scope = source if table(job.table).write.partition_by else None
     days: set[dt.date] = set()
     keys: list[DataFrame] | None = []
-    for arg, spec in job.inputs.items():
-        if spec == "self":
+    for arg, one in job.reads.items():
+        if isinstance(one, Self):
             continue
-        if spec.startswith("mapped:"):
+        if isinstance(one, Mapped):
             days |= landed_days(lake, job, source, versions)
             continue
-        name = spec.split("@")[0]
+        name = one.table
         since = versions.get(name, -1)
         if lake.version(name) <= since:
             continue
@@ -142,7 +140,7 @@ def touched(lake: Lake, job: Job, source: str | None, versions: Mapping[str, int
 
 def touched_by(lake: Lake, job: Job, arg: str, since: int, source: str | None) -> tuple[set[dt.date], DataFrame | None]:
     """The days, and the keys where they are known, of the job's rows that commits after version `since` to this input may have changed."""
-    contract, name = table(job.table), job.inputs[arg].split("@")[0]
+    contract, name = table(job.table), job.reads[arg].table
     date = contract.write.date or ""
     if column := job.restates.get(arg) or job.reassigns.get(arg):
         changed = changed_values(lake, name, since, column, source, only_lost=arg in job.reassigns)

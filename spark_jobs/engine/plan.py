@@ -17,7 +17,7 @@ from spark_jobs.io.commits import missing_files
 from spark_jobs.io.mapped import bronze_of
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import open_table, query
-from spark_jobs.job import Job
+from spark_jobs.job import Job, Self, date_of
 
 SPAN = "select count(*) as n from rows"
 
@@ -105,16 +105,13 @@ def rows_read(runner: Runner, job: Job, source: str | None, part: Part) -> int:
         )
         return sum(counted(root, name, f"{SPAN}{of_slices}") for name in bronze_of(job.table, source or ""))
     total = 0
-    for spec in job.inputs.values():
-        if spec == "self":
+    for one in job.reads.values():
+        if isinstance(one, Self):
             continue
-        name = spec.split("@")[0]
-        write, tests = table(name).write, list[str]()
-        if write.date and not spec.endswith("@all"):
-            tests.append(f"{write.date} between date '{days.first}' and date '{days.last}'")
-        if write.partition_by and source:
+        tests = [f"{date} between date '{days.first}' and date '{days.last}'"] if (date := date_of(one)) else []
+        if table(one.table).write.partition_by and source:
             tests.append(f"source = '{source}'")
-        total += counted(root, name, SPAN + (f" where {' and '.join(tests)}" if tests else ""))
+        total += counted(root, one.table, SPAN + (f" where {' and '.join(tests)}" if tests else ""))
     return total
 
 

@@ -21,7 +21,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, functions as F
 
 from conf.settings import SettingsError, mapping, platform, rules, source as declared_source, sources_of
-from conf.tables import Table, table
+from conf.tables import ReplaceDays, Table, table
 from spark_jobs.engine.claims import Claims
 from spark_jobs.engine.differences import refuse_changed
 from spark_jobs.engine.losses import mend_losses
@@ -41,7 +41,7 @@ from spark_jobs.io.publish import Fence, publish
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import sources_in
 from spark_jobs.io.vault import key_pads, store_identifiers
-from spark_jobs.job import PROVENANCE, Job, asked_by, in_order, jobs
+from spark_jobs.job import PROVENANCE, Input, Job, Mapped, Self, asked_by, date_of, in_order, jobs
 from spark_jobs.quality import gate
 
 Item = TypeVar("Item")
@@ -250,7 +250,7 @@ class Runner:
         given = self._given(job, source, part, values, outcome)
         result = job.transform(**given.inputs, **{name: values[name] for name in job.wants()})
         batch = typed(result, contract, keeps=(*PROVENANCE, *CARRIED, "_restated", "_drift") if given.mapped else ())
-        if not given.mapped and contract.write.mode == "replace" and contract.write.date:
+        if not given.mapped and isinstance(contract.write.kind, ReplaceDays):
             batch = narrowed(job, part, batch.where(bounds(contract, source, part.days) or "true"))
         return given, gate.judge(batch, contract, bool(given.mapped), self.platform.accept_late_days)
 
@@ -266,14 +266,13 @@ class Runner:
 
     def _given(self, job: Job, source: str | None, part: Part, values: Mapping[str, Any], outcome: Outcome) -> Given:
         """The inputs of one part; what later deliveries replaced is no input but a duplicate."""
-        inputs = {arg: self._read(job, spec, source, part.days) for arg, spec in job.inputs.items()}
+        inputs = {arg: self._read(job, one, source, part.days) for arg, one in job.reads.items()}
         counted = dict(inputs)
         for arg in job.key_of:
-            read = table(job.inputs[arg])
+            read = table(job.reads[arg].table)
             picked = part.picks(inputs[arg], job.key_in(arg), read.write.date or "", read.keys, job.lookback_days, job.lookahead_days)
             inputs[arg], counted[arg] = picked
-        mapped = next((arg for arg, spec in job.inputs.items() if spec.startswith("mapped:")), None)
-        if mapped is None:
+        if (mapped := job.mapped) is None:
             return Given(inputs, counted)
         received = self.received(job, inputs[mapped], values)
         inputs[mapped] = received.where("not _superseded").drop("_superseded", MASKED)
@@ -347,7 +346,7 @@ class Runner:
             outcome.duplicates += judged.counts["duplicate"]
             outcome.late, outcome.quarantined = judged.counts["late"], judged.counts["quarantined"]
             return
-        rows = numbers_of({arg: frame for arg, frame in given.counted.items() if job.inputs[arg] != "self"})
+        rows = numbers_of({arg: frame for arg, frame in given.counted.items() if not isinstance(job.reads[arg], Self)})
         outcome.rows_in = outcome.rows_used = sum(rows.values())
         outcome.quarantined = 0
         self.recorder.add_inputs(outcome.run_id, rows)
@@ -379,23 +378,20 @@ class Runner:
                 f"{contract.name}: {rule['equals']} must add up to {expected} (sum of {rule['input']}.{rule['column']}), got {wrong or 'no rows'}. Nothing was published."
             )
 
-    def _read(self, job: Job, spec: str, source: str | None, days: Range) -> DataFrame:
-        if spec.startswith("mapped:"):
+    def _read(self, job: Job, one: Input, source: str | None, days: Range) -> DataFrame:
+        if isinstance(one, Mapped):
             # a table that is rebuilt whole needs its source's whole history
             first, last = (None, None) if job.reads_all() else (days.first, days.last)
             try:
-                rows = candidates(self.lake, source or "", spec.removeprefix("mapped:"), first, last)
+                rows = candidates(self.lake, source or "", one.table, first, last)
                 # asked now, so that what a mapping names wrongly is its fault
                 _ = rows.columns
                 return rows
             except AnalysisException as error:
                 raise SettingsError(f"conf/mappings/{source}.yml, {job.table}: {told(error)}") from None
-        name = job.table if spec == "self" else spec.split("@")[0]
-        contract = table(name)
-        whole = spec == "self" or spec.endswith("@all") or contract.write.date is None
-        wide = days.widened(job.lookback_days, job.lookahead_days)
+        wide = days.widened(job.lookback_days, job.lookahead_days) if date_of(one) else None
         scope = source if table(job.table).write.partition_by else None
-        return self.lake.read(name, bounds(contract, scope, None if whole else wide))
+        return self.lake.read(one.table, bounds(table(one.table), scope, wide))
 
     def signature(self, job: Job, source: str | None, part: Part, versions: Mapping[str, int]) -> str:
         """Hash of all that decides what a part of a table holds; `self` is covered by the output's version, which the recorder compares as well."""

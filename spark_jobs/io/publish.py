@@ -17,7 +17,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession, functions as F
 
-from conf.tables import Table, table, table_names
+from conf.tables import Append, Merge, ReplaceDays, Table, table, table_names
 from spark_jobs.errors import LostClaimError, ThroughlineError
 from spark_jobs.functions.hashing import canonical_hash, row_hash
 from spark_jobs.functions.plans import FEW_KEYS, materialised
@@ -78,18 +78,18 @@ def publish(
     batch: exactly the contract's columns, unique keys, materialised; rows: their number; days: those that it replaces, None = all;
     among: of those days the stored rows that this leaves alone are replaced.
     """
-    is_new = lake.create(contract)
+    is_new, kind = lake.create(contract), contract.write.kind
     if not is_new:
         _widen(lake, contract)
-    if contract.write.mode == "append" or is_new:
+    if is_new or isinstance(kind, Append):
         return append(lake, batch, contract, rows, fence) if rows else Published(0, 0, False)
-    if contract.write.mode == "merge":
-        return merge(lake, batch, rows, contract, source, fence)
+    if isinstance(kind, Merge):
+        return merge(lake, batch, rows, contract, source, kind.date, fence)
     if among is not None:
         return repair(lake, batch, contract, source, days, among, fence)
-    is_dated = contract.write.mode == "replace" and contract.write.date is not None
-    predicate = bounds(contract, source, days) if contract.write.mode == "replace" else None
-    return replace(lake, batch, contract, predicate, contract.write.date if is_dated else None, fence)
+    if isinstance(kind, ReplaceDays):
+        return replace(lake, batch, contract, bounds(contract, source, days), kind.date, fence)
+    return replace(lake, batch, contract, bounds(contract, source, None), None, fence)
 
 
 def _widen(lake: Lake, contract: Table) -> None:
@@ -157,9 +157,9 @@ def replace(lake: Lake, batch: DataFrame, contract: Table, predicate: str | None
     return _commit(lake, batch, contract, fence, rows, unchanged, mode="overwrite", replace_where=predicate)
 
 
-def merge(lake: Lake, batch: DataFrame, rows: int, contract: Table, source: str | None, fence: Fence) -> Published:
-    """The batch beside the stored rows: of two with one key the better by `dedupe` stays."""
-    date, keys = contract.write.date, list(contract.keys)
+def merge(lake: Lake, batch: DataFrame, rows: int, contract: Table, source: str | None, date: str | None, fence: Fence) -> Published:
+    """The batch beside the stored rows: of two with one key the better by `dedupe` stays. date: the column that bounds where they lie."""
+    keys = list(contract.keys)
     if rows == 0:
         return Published(0, 0, False)
     stored = lake.rows(contract, bounds(contract, source, None))
@@ -197,15 +197,16 @@ def withdraw(lake: Lake, rows: DataFrame, left: DataFrame, contract: Table, sour
 
 def _judged(batch: DataFrame, stored: DataFrame, contract: Table, deletes: bool) -> DataFrame:
     """The batch's rows with `_fate` beside the stored ones: insert, update, same, outranked; with deletes also the keys that it lacks."""
-    keys, dedupe = list(contract.keys), contract.write.dedupe or {}
-    rank = [c for c in dedupe.get("by", ()) if c in contract.column_names]
+    keys, kind = list(contract.keys), contract.write.kind
+    by, is_first = (kind.by, kind.keeps_first) if isinstance(kind, Merge) else ((), False)
+    rank = [c for c in by if c in contract.column_names]
     ranked = F.struct(*rank) if rank else F.lit(None)
     stored = stored.select(*keys, row_hash(contract).alias("_stored_hash"), ranked.alias("_stored_rank"))
     joined = batch.withColumn("_hash", row_hash(contract)).join(stored, on=keys, how="full" if deletes else "left")
     fate = F.when(F.col("_stored_hash").isNull(), "insert").when(F.col("_hash").isNull(), "delete")
     fate = fate.when(F.col("_stored_hash") == F.col("_hash"), "same")
     if rank:
-        fate = fate.when(F.col("_stored_rank") < ranked if dedupe["keep"] == "first" else F.col("_stored_rank") > ranked, "outranked")
+        fate = fate.when(F.col("_stored_rank") < ranked if is_first else F.col("_stored_rank") > ranked, "outranked")
     return joined.withColumn("_fate", fate.otherwise("update")).drop("_hash", "_stored_hash", "_stored_rank")
 
 

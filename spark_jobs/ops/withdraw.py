@@ -17,7 +17,7 @@ from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.printing import shown
 from conf.settings import mapping
-from conf.tables import Table, table
+from conf.tables import Merge, Table, table
 from spark_jobs.engine.claims import Claims
 from spark_jobs.engine.runner import Runner, claim_of
 from spark_jobs.errors import ThroughlineError
@@ -96,7 +96,7 @@ def replaced_tables(lake: Lake, source: str, slice_id: str) -> list[str]:
         raise ThroughlineError(
             f"{source}: slice {slice_id} was delivered once: deliver it again without what is wrong (or empty), pull and load, then withdraw"
         )
-    fed = {name for stream in again for name in streams[stream]["tables"] if table(name).write.mode == "merge"}
+    fed = {name for stream in again for name in streams[stream]["tables"] if isinstance(table(name).write.kind, Merge)}
     return sorted(fed)
 
 
@@ -124,13 +124,8 @@ def brought_alone(runner: Runner, job: Job, source: str, slice_id: str) -> Withd
 
 def rows_of(runner: Runner, job: Job, received: DataFrame, values: dict[str, Any]) -> DataFrame:
     """What the job makes of these records alone: its table's keys, and where they came from."""
-    inputs = {
-        arg: runner.lake.read(job.table if spec == "self" else spec.split("@")[0])
-        for arg, spec in job.inputs.items()
-        if not spec.startswith("mapped:")
-    }
-    mapped = next(arg for arg, spec in job.inputs.items() if spec.startswith("mapped:"))
+    inputs = {arg: runner.lake.read(one.table) for arg, one in job.reads.items() if arg != job.mapped}
     inputs = {arg: rows.where(F.col("source") == values["source"]) if "source" in rows.columns else rows for arg, rows in inputs.items()}
-    made = job.transform(**{mapped: received.drop("_superseded")}, **inputs, **{name: values[name] for name in job.wants()})
+    made = job.transform(**{job.mapped or "": received.drop("_superseded")}, **inputs, **{name: values[name] for name in job.wants()})
     is_own: Column = ~F.coalesce(F.col("_restated"), F.lit(False)) if "_restated" in made.columns else F.lit(True)
     return materialised(made.where(is_own))

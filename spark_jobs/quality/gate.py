@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 from pyspark.sql import Column, DataFrame, functions as F
 
-from conf.tables import Table
+from conf.tables import Append, Table
 from spark_jobs.functions.fates import CONTRADICTION, failing_checks, first_failing, is_too_late
 from spark_jobs.functions.hashing import row_hash
 from spark_jobs.functions.plans import FEW_KEYS, materialised
@@ -81,7 +81,7 @@ class Measure:
 def measured(contract: Table) -> list[Measure]:
     """The table's suite: contract columns, keys, and every check that does not set rows aside."""
     found = [broken(f"not_null:{c.name}", "block", F.col(c.name).isNull()) for c in contract.columns if not c.nullable]
-    uniques = [("one_row_per_key", "block", contract.keys)] if contract.keys and contract.write.mode != "append" else []
+    uniques = [("one_row_per_key", "block", contract.keys)] if contract.keys and not isinstance(contract.write.kind, Append) else []
     uniques += [
         (c.id, c.severity, contract.keys if c.unique == "keys" else tuple(c.unique))
         for c in contract.checks
