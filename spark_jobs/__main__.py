@@ -96,7 +96,8 @@ def run(
     lake: Lake = "",
 ) -> None:
     """Build tables for a range of days, in dependency order, in this one process."""
-    from spark_jobs.engine.runner import Runner, select_tables
+    from spark_jobs.engine.runner import Runner
+    from spark_jobs.engine.selection import select_tables
     from spark_jobs.io.ranges import Range
 
     days = Range(day(from_), day(to))

@@ -31,7 +31,7 @@ from spark_jobs.bronze.few import SAID, are_few, rows_of
 from spark_jobs.bronze.parquet_rows import LARGEST_PLAIN, SCHEMA as ROWS, is_for_spark, is_plain_json, read_rows, refusal
 from spark_jobs.engine.claims import Claims
 from spark_jobs.engine.record import Recorder
-from spark_jobs.engine.runner import in_waves
+from spark_jobs.engine.waves import in_waves
 from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.io.commits import missing_files
 from spark_jobs.io.lake import Lake

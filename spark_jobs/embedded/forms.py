@@ -57,7 +57,7 @@ def of_selection(words: list[str], from_: str, to: str, source: str, changed: bo
     """The engine's plan, a line per part of a table, and its sum as JSON in the last line."""
     from spark_jobs.command import day, open_lake
     from spark_jobs.engine.plan import steps
-    from spark_jobs.engine.runner import Runner, select_tables
+    from spark_jobs.engine.selection import select_tables
     from spark_jobs.io.ranges import Range
     from spark_jobs.printing import cell, console, listing
 
@@ -70,7 +70,7 @@ def of_selection(words: list[str], from_: str, to: str, source: str, changed: bo
     if source:
         own = declared(source).silver
         names = [name for name in names if not own or name in own]
-    found = steps(Runner(open_lake(root), "plan"), names, Range(first, last), source or None, changed)
+    found = steps(open_lake(root), names, Range(first, last), source or None, changed)
     lines = listing("table", "days", "rows to read", "why", numbers=("rows to read",))
     for one in found:
         lines.add_row(cell(one.name), cell(one.days), f"{one.rows:,}", cell(one.why))

@@ -18,7 +18,8 @@ from pyspark.sql import SparkSession
 from conf.contracts import FOLDER, read_contract
 from conf.settings import CONF, SettingsError, faults, mapping, platform, rules, source_names, sources_of
 from conf.tables import table, table_names
-from spark_jobs.engine.runner import Runner, select_tables
+from spark_jobs.engine.runner import tried
+from spark_jobs.engine.selection import select_tables
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.functions.plans import ANALYSED_ALONE
 from spark_jobs.functions.ruled import declared_wrongly, refuse_wrong_sql, told
@@ -74,11 +75,10 @@ def _wrong_jobs(tables: list[str], sources: list[str], session: Callable[[], Spa
             yield str(error)
             return
         lake.spark.conf.set(ANALYSED_ALONE, "true")
-        runner = Runner(lake, "check")
         pairs = [(jobs()[name], source) for name in tables for source in _parts(jobs()[name])]
         pairs += [(jobs()[name], one) for one in sources for name in _filled_by(one)]
         try:
-            yield from filter(None, (_mistake(runner, job, source) for job, source in pairs))
+            yield from filter(None, (_mistake(lake, job, source) for job, source in pairs))
         finally:
             lake.spark.conf.unset(ANALYSED_ALONE)
 
@@ -95,10 +95,10 @@ def _filled_by(source: str) -> list[str]:
     return sorted({name for stream in mapping(source)["streams"].values() for name in stream["tables"]})
 
 
-def _mistake(runner: Runner, job: Job, source: str | None) -> str | None:
+def _mistake(lake: Lake, job: Job, source: str | None) -> str | None:
     """What keeps a job from being built from empty inputs, as a sentence that names its files; None where nothing does."""
     try:
-        runner.tried(job, source, DAY)
+        tried(lake, job, source, DAY)
     except (SettingsError, ThroughlineError) as error:
         return str(error)
     except PySparkException as error:

@@ -120,6 +120,11 @@ def written_generation(lake: Lake, claim: str) -> int:
     return max(newest, default=0) // COMMITS_OF_CLAIM
 
 
+def claim_of(name: str, source: str | None) -> str:
+    """What is claimed to write a table, or a source's part of it."""
+    return f"{name}/{source}" if source else name
+
+
 def own_holder(task: str = "") -> str:
     """The name of this process as a holder: task@host/pid, or host/pid."""
     process = f"{socket.gethostname()}/{os.getpid()}"

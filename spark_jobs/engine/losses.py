@@ -7,11 +7,12 @@ for another reporting currency or time zone has lost its meaning: it is treated 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from conf.tables import table
 from spark_jobs.engine.record import VAULT, Recorder
+from spark_jobs.engine.selection import Target, parts_feeding
 from spark_jobs.errors import LostDataError, SelectionError
 from spark_jobs.io.commits import missing_files, versions
 from spark_jobs.io.lake import Lake
@@ -25,19 +26,14 @@ Claimed = tuple[str, str | None]
 def mend_losses(
     lake: Lake,
     recorder: Recorder,
-    plan: Iterable[tuple[Job, str | None]],
+    plan: Sequence[Target],
     fences: Mapping[Claimed, Fence],
-    feeding: Callable[[str], Iterable[str | None]],
 ) -> set[Claimed]:
     """The (table, source) of the plan that must be built again over all their days. Raises LostDataError where an input that the plan does not
-    build has lost something, SelectionError where it was built for another reporting currency or time zone.
-
-    feeding: the sources whose rows reach a table, or None alone.
-    """
-    plan = list(plan)
+    build has lost something, SelectionError where it was built for another reporting currency or time zone."""
     planned = {job.table for job, _ in plan}
     gone = {name: missing_files(lake.root, name) for name in _read_by(plan)}
-    for name, source in _inputs(plan, planned, feeding):
+    for name, source in _inputs(plan, planned):
         if hit := _of_source(gone.get(name, {}), source):
             raise LostDataError(_refusal(name, source, f"{len(hit)} of its data files are gone, {hit[0]} among them"))
         if recorder.lost(name, source, only_own=True):
@@ -52,7 +48,7 @@ def mend_losses(
                 without_missing(
                     lake, name, source if name == job.table else None, replace(fences[job.table, source], run_id=recorder.process_id)
                 )
-    again = set(_built_otherwise(recorder, plan, planned, feeding))
+    again = set(_built_otherwise(recorder, plan, planned))
     for job, source in plan:
         if lost := recorder.lost(job.table, source):
             again.add((job.table, source))
@@ -63,12 +59,10 @@ def mend_losses(
     return again
 
 
-def _built_otherwise(
-    recorder: Recorder, plan: list[tuple[Job, str | None]], planned: set[str], feeding: Callable[[str], Iterable[str | None]]
-) -> Iterable[Claimed]:
+def _built_otherwise(recorder: Recorder, plan: Sequence[Target], planned: set[str]) -> Iterable[Claimed]:
     """The (table, source) of the plan that were built for another reporting currency or time zone. Raises ThroughlineError where an input that
     the plan does not build was: amounts in one currency must not get the label of another."""
-    for name, source in _inputs(plan, planned, feeding):
+    for name, source in _inputs(plan, planned):
         if was := recorder.built_otherwise(name, source):
             raise SelectionError(
                 f"{name} was built for {was}, and conf/platform.yml now says {recorder.settings}: nothing was built from it. Build it and all "
@@ -84,21 +78,19 @@ def _vault_of(job: Job) -> tuple[str, ...]:
     return (VAULT,) if job.is_mapped() and "identifiers" in table(job.table).column_names else ()
 
 
-def _read_by(plan: list[tuple[Job, str | None]]) -> set[str]:
+def _read_by(plan: Sequence[Target]) -> set[str]:
     own = {name for job, _ in plan for name in (job.table, f"{job.table}__quarantine", *job.upstream(), *_vault_of(job))}
     return own | {name for job, source in plan if job.is_mapped() and source for name in bronze_of(job.table, source)}
 
 
-def _inputs(
-    plan: list[tuple[Job, str | None]], planned: set[str], feeding: Callable[[str], Iterable[str | None]]
-) -> list[tuple[str, str | None]]:
+def _inputs(plan: Sequence[Target], planned: set[str]) -> list[tuple[str, str | None]]:
     """The tables and sources that the plan reads and does not build."""
     found: dict[tuple[str, str | None], None] = {}
     for job, source in plan:
         if job.is_mapped() and source:
             found |= dict.fromkeys((name, source) for name in bronze_of(job.table, source))
         for name in set(job.upstream()) - planned:
-            parts = [source] if source and table(name).write.partition_by else feeding(name)
+            parts = [source] if source and table(name).write.partition_by else parts_feeding(name)
             found |= dict.fromkeys((name, one) for one in parts)
     return list(found)
 

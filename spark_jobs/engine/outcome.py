@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from spark_jobs.io.ranges import Range
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
-    """What one table's run did; rows as in ops.ledger."""
+    """What one table's run did; rows as in ops.ledger, inputs: per input how many of them. settled: the day up to which the table is then up to
+    date, and with which versions of its inputs."""
 
     table: str
     source: str
@@ -29,6 +30,7 @@ class Outcome:
     error: str | None = None
     signature: str = ""
     input_versions: Mapping[str, int] = field(default_factory=dict)
+    inputs: Mapping[str, int] = field(default_factory=dict)
     started_at: dt.datetime | None = None
     run_id: str = ""
     settled: tuple[dt.date, Mapping[str, int]] | None = None

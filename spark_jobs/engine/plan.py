@@ -10,10 +10,14 @@ from typing import Any
 
 from conf.settings import SettingsError
 from conf.tables import table
+from spark_jobs.engine.inputs import input_versions
 from spark_jobs.engine.parts import Part, parts_of
-from spark_jobs.engine.runner import Runner
+from spark_jobs.engine.record import Recorder
+from spark_jobs.engine.selection import holds, targets
+from spark_jobs.engine.signature import signature_of
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.io.commits import missing_files
+from spark_jobs.io.lake import Lake
 from spark_jobs.io.mapped import bronze_of
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import open_table, query
@@ -39,48 +43,45 @@ class Step:
         return f"{self.table}[{self.source}]" if self.source else self.table
 
 
-def steps(runner: Runner, names: list[str], days: Range, only_source: str | None = None, changed: bool = False) -> list[Step]:
+def steps(lake: Lake, names: list[str], days: Range, only_source: str | None = None, changed: bool = False) -> list[Step]:
     """The parts that `Runner.run` would build with the same arguments, in its order. What an input brings that is itself built before is not
     known yet: such a table is said to follow it."""
-    lake, found = runner.lake, list[Step]()
-    plan = runner.targets(names, only_source)
-    runner.recorder.prepare([*(job.table for job, _ in plan), *(n for job, source in plan for n in runner.input_versions(job, source))])
+    recorder, found, plan = Recorder(lake, ""), list[Step](), targets(lake, names, only_source)
+    recorder.prepare([*(job.table for job, _ in plan), *(name for job, source in plan for name in input_versions(lake, job, source))])
     built: set[str] = set()
     for job, source in plan:
-        versions = runner.input_versions(job, source)
-        lost = losses(runner, job, source, changed)
-        since: Any = None if lost else runner.recorder.settled(job.table, source) if changed else []
+        versions, lost = input_versions(lake, job, source), losses(recorder, job, source, changed)
+        since: Any = None if lost else recorder.settled(job.table, source) if changed else []
         above = sorted(built & set(job.upstream()))
         for part in parts_of(lake, job, source, days, since):
-            why, is_idle = reason(runner, job, source, part, versions, lost)
+            why, is_idle = reason(recorder, job, source, part, versions, lost)
             if is_idle and above:
                 why, is_idle = f"follows {', '.join(above)}", False
             if not is_idle:
                 built.add(job.table)
-            found.append(Step(job.table, source or "", str(part), rows_read(runner, job, source, part), why, is_idle))
+            found.append(Step(job.table, source or "", str(part), rows_read(lake.root, job, source, part), why, is_idle))
     return found
 
 
-def losses(runner: Runner, job: Job, source: str | None, changed: bool) -> str:
+def losses(recorder: Recorder, job: Job, source: str | None, changed: bool) -> str:
     """Why all days of a table would be built; '' where only those asked for, or changed, would be."""
-    recorder = runner.recorder
-    if gone := missing_files(runner.lake.root, job.table):
+    if gone := missing_files(recorder.lake.root, job.table):
         return f"{len(gone)} of its data files are gone: all its days"
     if was := recorder.built_otherwise(job.table, source):
         return f"was built for {was}: all its days"
     if lost := recorder.lost(job.table, source):
         return f"{', '.join(lost)} lost what was committed before: all its days"
-    if changed and runner.holds(job.table, source) and not recorder.ran(job.table, source):
+    if changed and holds(recorder.lake, job.table, source) and not recorder.ran(job.table, source):
         return "no run on record left its rows: all its days"
     return ""
 
 
-def reason(runner: Runner, job: Job, source: str | None, part: Part, versions: Mapping[str, int], lost: str) -> tuple[str, bool]:
+def reason(recorder: Recorder, job: Job, source: str | None, part: Part, versions: Mapping[str, int], lost: str) -> tuple[str, bool]:
     """Why a run would build the part, and whether it would not."""
     if lost:
         return lost, False
-    recorder, version = runner.recorder, runner.lake.version(job.table)
-    if recorder.is_done(job.table, source, runner.signature(job, source, part, versions), version):
+    version = recorder.lake.version(job.table)
+    if recorder.is_done(job.table, source, signature_of(recorder.settings, job, source, str(part), versions), version):
         return "nothing changed", True
     last = recorder.last(job.table, source)
     if last is None or version < 0:
@@ -96,9 +97,9 @@ def reason(runner: Runner, job: Job, source: str | None, part: Part, versions: M
     return "its code, contract or rules changed", False
 
 
-def rows_read(runner: Runner, job: Job, source: str | None, part: Part) -> int:
+def rows_read(root: str, job: Job, source: str | None, part: Part) -> int:
     """How many rows the inputs of a part hold of its days now."""
-    root, days = runner.lake.root, part.days.widened(job.lookback_days, job.lookahead_days)
+    days = part.days.widened(job.lookback_days, job.lookahead_days)
     if job.is_mapped():
         of_slices = (
             "" if job.reads_all() else f" where _slice_from is null or (_slice_from <= '{days.last}' and _slice_to >= '{days.first}')"
@@ -121,10 +122,10 @@ def counted(root: str, name: str, sql: str) -> int:
     return int(query(found, sql)["n"][0].as_py()) if found is not None else 0
 
 
-def told(runner: Runner, names: list[str], first: dt.date, last: dt.date, changed: bool, sources: Iterable[str] = ()) -> list[str]:
+def told(lake: Lake, names: list[str], first: dt.date, last: dt.date, changed: bool, sources: Iterable[str] = ()) -> list[str]:
     """The plan as lines of Markdown, a table each; what cannot be planned is said instead."""
     try:
-        found = steps(runner, names, Range(first, last), None, changed)
+        found = steps(lake, names, Range(first, last), None, changed)
     except (ThroughlineError, SettingsError) as error:
         return [f"- no plan: {error}"]
     wanted = set(sources)

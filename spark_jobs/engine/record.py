@@ -36,7 +36,6 @@ class Recorder:
         self.ledger: list[dict[str, Any]] = []
         self.checks: list[dict[str, Any]] = []
         self.changes: list[Change] = []
-        self.inputs: dict[str, dict[str, int]] = {}
         self.past: list[dict[str, Any]] = []
         self.settling: list[dict[str, Any]] = []
         self.seen: list[dict[str, Any]] = []
@@ -150,9 +149,6 @@ class Recorder:
     def add_changes(self, changes: list[Change]) -> None:
         self.changes += changes
 
-    def add_inputs(self, run_id: str, rows: dict[str, int]) -> None:
-        self.inputs[run_id] = rows
-
     def add(self, outcome: Outcome, version: int, is_whole: bool = True) -> None:
         """One part's outcome. is_whole: whether nothing more is to be built before the table has all that it must."""
         finished = dt.datetime.now(dt.UTC)
@@ -176,7 +172,7 @@ class Recorder:
             self.past.append(run)
             fates = {k: getattr(outcome, k) for k in ("rows_in", "rows_used", "unchanged", "duplicates", "late", "quarantined", "rows_out")}
             closed = fates["rows_in"] == sum(fates[k] for k in ("rows_used", "unchanged", "duplicates", "late", "quarantined"))
-            per_input = self.inputs.get(outcome.run_id) or {"mapped": fates["rows_in"]}
+            per_input = outcome.inputs or {"mapped": fates["rows_in"]}
             for name, rows in per_input.items():
                 own = fates if len(per_input) == 1 else {**fates, "rows_in": rows, "rows_used": rows}
                 self.ledger.append({**common, **days, **times, "input_name": name, **own, "is_closed": closed})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -78,3 +80,12 @@ def code_hash(job: Job, source: str | None) -> str:
     for path in sorted(files_of(job, source)):
         digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + _hash_of(path))
     return digest.hexdigest()
+
+
+def signature_of(settings: str, job: Job, source: str | None, part: str, versions: Mapping[str, int]) -> str:
+    """Hash of all that decides what a part of a table holds; `self` is covered by the output's version, which the recorder compares as well.
+
+    settings: the reporting ones; part: its days and keys in words; versions: of the job's inputs.
+    """
+    asked = [job.table, source, part, dict(versions), code_hash(job, source), settings]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -114,13 +114,13 @@ def engine_plan(lake: Path | str, chosen: list[str], first: dt.date | None, last
     if not (chosen and first and last):
         return []
     from spark_jobs.engine.plan import told as steps_told
-    from spark_jobs.engine.runner import Runner, select_tables
+    from spark_jobs.engine.selection import select_tables
     from spark_jobs.io.lake import Lake
     from spark_jobs.io.session import session_for
 
     names = select_tables(["silver", *LAYERS])
-    runner = Runner(Lake(lambda: session_for(str(lake)), str(lake)), "plan")
-    return ["", "As the lake is now the engine would build:", *steps_told(runner, names, first, last, True, chosen)]
+    opened = Lake(lambda: session_for(str(lake)), str(lake))
+    return ["", "As the lake is now the engine would build:", *steps_told(opened, names, first, last, True, chosen)]
 
 
 def told(

@@ -16,10 +16,11 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, functions as F
 
 from conf.printing import shown
-from conf.settings import mapping
+from conf.settings import mapping, platform
 from conf.tables import Merge, Table, table
-from spark_jobs.engine.claims import Claims
-from spark_jobs.engine.runner import Runner, claim_of
+from spark_jobs.engine import inputs
+from spark_jobs.engine.claims import Claims, claim_of
+from spark_jobs.engine.runner import Runner
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.functions.fates import first_failing
 from spark_jobs.functions.plans import materialised
@@ -57,7 +58,7 @@ def withdraw(lake: Lake, source: str, slice_id: str, applies: bool, holder: str,
     fed = replaced_tables(lake, source, slice_id)
     outcomes: list[dict[str, Any]] = []
     for job in (jobs()[name] for name in fed):
-        found = brought_alone(runner, job, source, slice_id)
+        found = brought_alone(lake, job, source, slice_id)
         samples = found.rows.select(found.contract.keys[0], found.contract.write.date or F.lit("")).limit(3).collect()
         listed = ", ".join(f"{masked(key)} of {day}" for key, day in samples)
         done = "rows are taken out" if applies else "rows would be taken out"
@@ -100,15 +101,14 @@ def replaced_tables(lake: Lake, source: str, slice_id: str) -> list[str]:
     return sorted(fed)
 
 
-def brought_alone(runner: Runner, job: Job, source: str, slice_id: str) -> Withdrawn:
+def brought_alone(lake: Lake, job: Job, source: str, slice_id: str) -> Withdrawn:
     """What only replaced deliveries of the slice brought to the job's table."""
-    lake, contract = runner.lake, table(job.table)
-    values = runner.values(job, source, ALWAYS, "")
-    received = runner.received(job, candidates(lake, source, job.table, None, None), values)
+    contract, values = table(job.table), inputs.values_of(platform(), job, source, ALWAYS, "")
+    received = inputs.received(lake, job, candidates(lake, source, job.table, None, None), values)
     keys = list(contract.keys)
     is_of_slice = F.col("_slice_id") == slice_id
-    replaced = rows_of(runner, job, received.where(F.col("_superseded") & is_of_slice), values)
-    standing = rows_of(runner, job, received.where("not _superseded"), values).where(
+    replaced = rows_of(lake, job, received.where(F.col("_superseded") & is_of_slice), values)
+    standing = rows_of(lake, job, received.where("not _superseded"), values).where(
         first_failing(contract).isNull() & F.col("_reason").isNull()
     )
     alone = replaced.select(*keys).distinct().join(standing.select(*keys), on=keys, how="left_anti")
@@ -122,10 +122,10 @@ def brought_alone(runner: Runner, job: Job, source: str, slice_id: str) -> Withd
     return Withdrawn(contract, rows, rows.count(), materialised(beside), days)
 
 
-def rows_of(runner: Runner, job: Job, received: DataFrame, values: dict[str, Any]) -> DataFrame:
+def rows_of(lake: Lake, job: Job, received: DataFrame, values: dict[str, Any]) -> DataFrame:
     """What the job makes of these records alone: its table's keys, and where they came from."""
-    inputs = {arg: runner.lake.read(one.table) for arg, one in job.reads.items() if arg != job.mapped}
-    inputs = {arg: rows.where(F.col("source") == values["source"]) if "source" in rows.columns else rows for arg, rows in inputs.items()}
-    made = job.transform(**{job.mapped or "": received.drop("_superseded")}, **inputs, **{name: values[name] for name in job.wants()})
+    read = {arg: lake.read(one.table) for arg, one in job.reads.items() if arg != job.mapped}
+    read = {arg: rows.where(F.col("source") == values["source"]) if "source" in rows.columns else rows for arg, rows in read.items()}
+    made = job.transform(**{job.mapped or "": received.drop("_superseded")}, **read, **{name: values[name] for name in job.wants()})
     is_own: Column = ~F.coalesce(F.col("_restated"), F.lit(False)) if "_restated" in made.columns else F.lit(True)
     return materialised(made.where(is_own))

@@ -21,7 +21,8 @@ from conf.tables import table_names
 from connectors.kernel.landing import Landing
 from connectors.sources import file_drop
 from spark_jobs.bronze.load import load_source
-from spark_jobs.engine.runner import Runner, select_tables
+from spark_jobs.engine.runner import Runner
+from spark_jobs.engine.selection import select_tables
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import open_table, query

@@ -141,7 +141,7 @@ def test_late_events_are_built_on_all_their_days_though_runs_fail_or_look_elsewh
         if job.table == "journeys.sessions" and part.keys is not None:
             tried.append(part)
             raise OSError("the disk is gone")
-        build(self, job, source, part, *rest)
+        return build(self, job, source, part, *rest)
 
     with monkeypatch.context() as patched:
         patched.setattr(Runner, "_build", failing)

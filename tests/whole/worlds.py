@@ -18,7 +18,9 @@ from pathlib import Path
 from conf.settings import REPOSITORY
 from conf.tables import table, table_names
 from spark_jobs.bronze.load import load_source
-from spark_jobs.engine.runner import Outcome, Runner, select_tables
+from spark_jobs.engine.outcome import Outcome
+from spark_jobs.engine.runner import Runner
+from spark_jobs.engine.selection import select_tables
 from spark_jobs.functions.hashing import canonical_hash
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.ranges import Range

@@ -71,7 +71,7 @@ def test_a_wrong_file_needs_no_spark_and_is_named_once(home, tmp_path):
 
 def test_one_source_is_tried_with_its_own_tables_alone(spark, home, monkeypatch):
     tried = []
-    monkeypatch.setattr(check.Runner, "tried", lambda _, job, source, days: tried.append((job.table, source)))
+    monkeypatch.setattr(check, "tried", lambda _, job, source, days: tried.append((job.table, source)))
     assert mistakes(["sandbox_shop"], lambda: spark) == []
     assert {source for _, source in tried} == {"sandbox_shop"} and "silver.order_lines" in {name for name, _ in tried}
 

@@ -7,7 +7,7 @@ import pytest
 
 from spark_jobs.bronze.load import load_source
 from spark_jobs.engine.plan import steps
-from spark_jobs.engine.runner import Runner, select_tables
+from spark_jobs.engine.selection import select_tables
 from spark_jobs.io.lake import Lake
 from tests.whole import worlds
 
@@ -17,7 +17,7 @@ NAMES = select_tables(DERIVED)
 
 def planned(lake: Lake, home, changed: bool = False, days=worlds.DAYS) -> dict[str, tuple[str, bool]]:
     with worlds.home_at(home):
-        return {one.name: (one.why, one.is_idle) for one in steps(Runner(lake, "plan"), NAMES, days, None, changed)}
+        return {one.name: (one.why, one.is_idle) for one in steps(lake, NAMES, days, None, changed)}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_plan_is_what_the_run_then_does(ran, tmp_path):
         load_source(late, "sandbox_site", "test")
     days = worlds.Range(arrival, arrival)
     with worlds.home_at(own):
-        found = steps(Runner(late, "plan"), NAMES, days, None, True)
+        found = steps(late, NAMES, days, None, True)
     events = next(one for one in found if one.name == "silver.events[sandbox_site]")
     assert "bronze.sandbox_site__events" in events.why and events.rows > 0
     sessions = next(one for one in found if one.table == "journeys.sessions")

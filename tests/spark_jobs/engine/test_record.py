@@ -1,6 +1,7 @@
 """Up to which day a table is up to date, and with which versions of its inputs."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -27,9 +28,9 @@ def recorder(tmp_path):
 
     def run(last: int, version: int, settled: bool = True, status: str = "success") -> None:
         own = Recorder(lake, "p")
-        outcome = Outcome("journeys.sessions", "shop", Range(day(last), day(last)), status, input_versions={"silver.events": version})
-        outcome.started_at, outcome.run_id = dt.datetime.now(dt.UTC), f"run-{last}-{version}"
-        outcome.settled = (day(last), {"silver.events": version}) if settled else None
+        versions, started = {"silver.events": version}, dt.datetime.now(dt.UTC)
+        outcome = Outcome("journeys.sessions", "shop", Range(day(last), day(last)), status, input_versions=versions, started_at=started)
+        outcome = replace(outcome, run_id=f"run-{last}-{version}", settled=(day(last), versions) if settled else None)
         own.add(outcome, 1)
         own.flush()
 

@@ -6,7 +6,7 @@ from conf import settings
 from conf.settings import CONF, REPOSITORY, sources_of
 from spark_jobs.engine import check, signature
 from spark_jobs.engine.check import DAY
-from spark_jobs.engine.runner import Runner
+from spark_jobs.engine.runner import tried
 from spark_jobs.engine.signature import code_hash, files_of
 from spark_jobs.functions.plans import ANALYSED_ALONE
 from spark_jobs.io.lake import Lake
@@ -27,7 +27,15 @@ def test_a_file_decides_the_tables_that_depend_on_it_alone():
 
 
 @pytest.mark.parametrize(
-    "path", ["spark_jobs/quality/gate.py", "spark_jobs/io/lake.py", "spark_jobs/functions/hashing.py", "conf/platform.yml"]
+    "path",
+    [
+        "spark_jobs/quality/gate.py",
+        "spark_jobs/io/lake.py",
+        "spark_jobs/io/publish.py",
+        "spark_jobs/engine/ledger.py",
+        "spark_jobs/functions/hashing.py",
+        "conf/platform.yml",
+    ],
 )
 def test_the_engine_decides_all_tables(path):
     assert read_by(REPOSITORY / path) == set(jobs())
@@ -74,7 +82,7 @@ def test_every_declaration_that_a_job_reads_is_among_its_files(spark, home, monk
             for function in (settings.rules, settings.mapping):
                 function.cache_clear()
             read.clear()
-            Runner(lake, "test").tried(job, source, DAY)
+            tried(lake, job, source, DAY)
             declared, files = {path for path in read if path.parent in (CONF / "rules", CONF / "mappings")}, files_of(job, source)
             # to be judged, rules are read beside those that they name
             read.clear()

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from spark_jobs.engine.runner import AT_ONCE, in_waves
+from spark_jobs.engine.waves import AT_ONCE, in_waves
 
 READS = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c"), "e": ()}
 
