@@ -9,6 +9,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ def mistakes(what: Iterable[str], session: Callable[[], SparkSession]) -> list[s
 def _wrong_files(sources: Iterable[str]) -> Iterator[str]:
     """What is wrong with files alone."""
     reads: list[Callable[[], Any]] = [platform]
-    reads += [lambda name=name: rules(name) for name in rule_names()]
-    reads += [lambda name=name: table(name) for name in table_names()]
-    reads += [lambda path=path: read_contract(path) for path in sorted(FOLDER.glob("*.json"))]
+    reads += [partial(rules, name) for name in rule_names()]
+    reads += [partial(table, name) for name in table_names()]
+    reads += [partial(read_contract, path) for path in sorted(FOLDER.glob("*.json"))]
     for read in reads:
         try:
             read()

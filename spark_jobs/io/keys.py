@@ -13,6 +13,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from conf.settings import home, made, refuse_foreign
 from conf.tables import table, table_names
@@ -136,7 +137,7 @@ def is_key_of(lake: Path | str, key: bytes) -> bool | None:
     return all(told) if told else None
 
 
-def first_row(lake: Path | str, name: str, columns: str) -> dict | None:
+def first_row(lake: Path | str, name: str, columns: str) -> dict[str, Any] | None:
     """A row of the table's that this version of the key made."""
     found = open_table(lake, name)
     rows = query(found, f"select {columns} from rows where key_version = {KEY_VERSION} limit 1").to_pylist() if found is not None else []
