@@ -156,7 +156,7 @@ def read_rows(lake, name):
 
 def test_a_run_counts_only_when_its_ledger_is_written_and_its_retry_has_the_only_one(copied, monkeypatch):
     """The process ends between the ledger's commit and that of the runs."""
-    from spark_jobs.ops import record
+    from spark_jobs.engine import record
 
     before, append = contents(copied), record.append_rows
 
