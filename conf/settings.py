@@ -20,10 +20,12 @@ from typing import Any
 
 import yaml
 
-from conf.rules import fault, plain
+from conf.expressions import not_of_the_row
+from conf.rules import fault, in_plain, in_schema, is_pattern, plain, quoted
 
 CONF = Path(__file__).resolve().parent
 SCHEMAS = CONF / "rules" / "schemas"
+MAPPING = CONF / "schemas" / "mapping.yml"
 REPOSITORY = CONF.parent
 # in every folder that the product makes in a home
 OWN_MARK = ".made_by_throughline"
@@ -42,6 +44,9 @@ NAME = "[A-Za-z][A-Za-z0-9_-]{0,79}"
 ACCOUNT = "[A-Za-z0-9][A-Za-z0-9._-]{0,79}"
 
 
+NO_COLUMNS = "columns: expected a mapping by names, as {order_id: {type: string}}"
+
+
 class SettingsError(ValueError):
     """A configuration file does not say what it must; the message names file, key and what is allowed."""
 
@@ -50,6 +55,10 @@ class DiskFullError(SettingsError):
     """There is less room on the disk than conf/platform.yml wants before work begins; try again when there is more."""
 
     exit_code = 4
+
+
+class UnreadableRulesError(SettingsError):
+    """A file of conf/rules says what it must not, or cannot be read."""
 
 
 class OnceLoader(yaml.SafeLoader):
@@ -84,12 +93,28 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); let the user that runs Throughline read it") from error
     except RecursionError as error:
         raise SettingsError(f"{path}: an anchor stands within what it names, or the file is nested too deeply; write it out") from error
+    except yaml.MarkedYAMLError as error:
+        raise SettingsError(f"{path}: not valid YAML{_line(error)}: {_problem(error)}") from error
     # a value that YAML takes for a day or a number that there is not is a ValueError
     except (yaml.YAMLError, ValueError) as error:
-        raise SettingsError(f"{path}: not valid YAML: {error}") from error
+        raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if loaded is None:
+        raise SettingsError(f"{path}: is empty; it must be a mapping, as the files beside it are")
     if not isinstance(loaded, Mapping):
         raise SettingsError(f"{path}: expected a mapping at the top, got {type(loaded).__name__}")
     return loaded
+
+
+def _line(error: yaml.MarkedYAMLError) -> str:
+    """Where in its file YAML ends to be readable."""
+    mark = error.problem_mark or error.context_mark
+    return f", line {mark.line + 1}" if mark else ""
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """What YAML has against a file, in one line."""
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    return f"{said}; indent with blanks, not with tabs" if "'\\t'" in said else said
 
 
 def spark_confs(*names: str) -> dict[str, str]:
@@ -150,10 +175,14 @@ class Platform:
 
 # it looks through the whole time zone database
 time_zones = cache(zoneinfo.available_timezones)
+CURRENCY = (lambda v: isinstance(v, str) and re.fullmatch("[A-Z]{3}", v), "the three capitals of ISO 4217, as GBP")
+TIME_ZONE = (lambda v: v in time_zones(), "a time zone's name, as Europe/London")
+# what a source says of its records for people
+REMARKS: Mapping[str, tuple[Callable[[Any], object], str]] = {"time_zone": TIME_ZONE, "currency": CURRENCY}
 # what the values of conf/platform.yml must be beside their types, and how that is said
 RANGES: Mapping[str, tuple[Callable[[Any], object], str]] = {
-    "reporting_currency": (lambda v: re.fullmatch("[A-Z]{3}", v), "the three capitals of ISO 4217, as GBP"),
-    "reporting_time_zone": (lambda v: v in time_zones(), "a time zone's name, as Europe/London"),
+    "reporting_currency": CURRENCY,
+    "reporting_time_zone": TIME_ZONE,
     "accept_late_days": (lambda v: 0 <= v <= 3650, "from 0 to 3650"),
     "max_quarantine_share": (lambda v: 0 <= v <= 1, "a share from 0 to 1"),
     "lake": (lambda v: "://" in v or Path(v).is_absolute(), "an absolute path or a URL, as s3a://…"),
@@ -300,9 +329,13 @@ def refuse_full_disk(path: str | Path) -> None:
 def rules(name: str) -> Mapping[str, Any]:
     """conf/rules/<name>.yml as a frozen mapping. Raises SettingsError naming the key that conf/rules/schemas/<name>.yml, or sense, forbids."""
     path = CONF / "rules" / f"{name}.yml"
-    found = read_yaml(path)
-    if said := fault(name, found, read_yaml(SCHEMAS / f"{name}.yml"), rules):
-        raise SettingsError(f"{path}: {said}")
+    try:
+        found = read_yaml(path)
+        said = fault(name, found, read_yaml(SCHEMAS / f"{name}.yml"), rules)
+    except SettingsError as error:
+        raise UnreadableRulesError(str(error)) from error
+    if said:
+        raise UnreadableRulesError(f"{path}: {said}")
     result: Mapping[str, Any] = freeze(plain(found))
     return result
 
@@ -337,6 +370,9 @@ def source(name: str) -> Source:
         raise SettingsError(f"{path}: {taken} cannot be the name of a stream: quarantine is what is set aside; rename it")
     if not re.fullmatch(ACCOUNT, result.account):
         raise SettingsError(f"{path}: account is {result.account!r}; letters, digits, . _ and - are allowed, up to 80, and no . _ - first")
+    for key, (is_right, told) in REMARKS.items():
+        if key in result.settings and not is_right(value := result.settings[key]):
+            raise SettingsError(f"{path}: settings.{key} is {value!r}; it must be {told}")
     for table in result.silver:
         columns_of(str(table), f"{path}: silver: {table}")
     return result
@@ -355,9 +391,13 @@ def connectors() -> tuple[str, ...]:
 
 def checked(name: str) -> Source:
     """The source, when its file and that of its mapping (where it has one) say what they must. Raises SettingsError for either."""
-    found = source(name)
-    if (CONF / "mappings" / f"{name}.yml").is_file():
+    found, path = source(name), CONF / "mappings" / f"{name}.yml"
+    if path.is_file():
         mapping(name)
+    elif found.silver:
+        raise SettingsError(
+            f"{path}: no such file, but conf/sources/{name}.yml says silver: {list(found.silver)}; write what fills them, or leave silver out"
+        )
     return found
 
 
@@ -382,19 +422,61 @@ def faults() -> dict[str, str]:
 def mapping(source_name: str) -> Mapping[str, Any]:
     """conf/mappings/<source>.yml: how a source's bronze records become silver rows. Raises SettingsError naming what is unknown or missing."""
     path = CONF / "mappings" / f"{source_name}.yml"
-    found = read_yaml(path)
-    check_keys(found, {"streams"}, {"streams"}, str(path))
-    for stream, spec in _named(found["streams"], f"{path}: streams").items():
+    found, schema = read_yaml(path), read_yaml(MAPPING)
+    if said := next(filter(None, (check("", found, schema, rules) for check in (in_plain, in_schema))), None):
+        raise SettingsError(f"{path}: {said}")
+    declared = source(source_name)
+    for stream, spec in found["streams"].items():
         where = f"{path}: stream {stream}"
-        check_keys(spec, {"record", "tables", "lookup"}, {"record", "tables"}, where)
-        if stream not in source(source_name).streams:
-            raise SettingsError(f"{where}: conf/sources/{source_name}.yml has the streams {sorted(source(source_name).streams)}")
-        for name, target in _named(spec["tables"], f"{where}: tables").items():
-            check_keys(target, {"columns", "where", "reject", "extra", "identifiers"}, {"columns"}, f"{where}: {name}")
-            columns = columns_of(name, f"{where}: {name}")
-            if unknown := sorted(set(map(str, _named(target["columns"], f"{where}: {name}: columns"))) - columns):
-                raise SettingsError(f"{where}: {name} has no columns {unknown}; there are {sorted(columns)}")
+        lookup = spec.get("lookup", {})
+        if unknown := sorted({stream, lookup.get("stream", stream)} - set(declared.streams)):
+            raise SettingsError(
+                f"{where}: {unknown} are no streams; conf/sources/{source_name}.yml has the streams {sorted(declared.streams)}"
+            )
+        if lookup and "record" not in lookup and lookup["stream"] not in found["streams"]:
+            raise SettingsError(f"{where}: lookup: nothing says what a record of {lookup['stream']} holds; give lookup a record of its own")
+        for record in (spec["record"], lookup.get("record", {})):
+            _refuse_pattern(record, where)
+        for name, target in spec["tables"].items():
+            _refuse_target(name, target, f"{where}: {name}")
+    filled = {name for spec in found["streams"].values() for name in spec["tables"]}
+    if declared.silver and (unlisted := sorted(filled - set(declared.silver))):
+        raise SettingsError(
+            f"{path}: fills {unlisted}; `silver` of conf/sources/{source_name}.yml must list them, it has {list(declared.silver)}"
+        )
     return found
+
+
+def _refuse_pattern(record: Mapping[str, Any], where: str) -> None:
+    """Raises SettingsError for a line's pattern that is none, or that has another number of groups than there are fields."""
+    if (pattern := record.get("pattern")) is None:
+        return
+    if not is_pattern(pattern):
+        raise SettingsError(f"{where}: record.pattern is {quoted(pattern)}; it must be a regular expression")
+    with contextlib.suppress(re.error):  # what only Java's dialect knows is not counted here
+        groups = re.compile(pattern).groups
+        if groups < len(record["fields"]):
+            raise SettingsError(
+                f"{where}: record.pattern has {groups} groups for the {len(record['fields'])} fields {list(record['fields'])}; give each one"
+            )
+
+
+def _refuse_target(name: str, target: Mapping[str, Any], where: str) -> None:
+    """Raises SettingsError for what a mapping says of a table that is not so: columns, namespaces, SQL that asks for more than the record."""
+    columns = columns_of(name, where)
+    if unknown := sorted(set(target["columns"]) - columns):
+        raise SettingsError(f"{where} has no columns {unknown}; there are {sorted(columns)}")
+    identifiers = target.get("identifiers", ())
+    with contextlib.suppress(UnreadableRulesError):  # a wrong file of rules is said of itself
+        namespaces = rules("identity")["namespaces"]
+        if unknown := sorted({one["namespace"] for one in identifiers} - set(namespaces)):
+            raise SettingsError(f"{where}: identifiers names the namespaces {unknown}; conf/rules/identity.yml has {sorted(namespaces)}")
+    said = {f"{part}.{column}": sql for part in ("columns", "extra") for column, sql in target.get(part, {}).items()}
+    said |= {f"identifiers.{one['namespace']}": one["value"] for one in identifiers}
+    said |= {part: target[part] for part in ("where", "reject") if part in target}
+    for place, sql in said.items():
+        if asked := not_of_the_row(str(sql)):
+            raise SettingsError(f"{where}: {place} {asked}")
 
 
 def record_of(source_name: str, stream: str) -> Mapping[str, Any] | None:
@@ -421,29 +503,16 @@ def names_in(ddl: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _named(values: Any, where: str) -> Mapping[str, Any]:
-    """The values, which must be a mapping by names."""
-    if not isinstance(values, Mapping):
-        raise SettingsError(f"{where}: expected a mapping by names, got {values!r}")
-    return values
-
-
-def check_keys(values: Any, allowed: set[str], needed: set[str], where: str) -> None:
-    """Raises SettingsError when a mapping of YAML has other keys than are allowed, or not all that are needed."""
-    if not isinstance(values, Mapping) or set(values) - allowed or needed - set(values):
-        got = sorted(map(str, values)) if isinstance(values, Mapping) else repr(values)
-        raise SettingsError(
-            f"{where}: expected the keys {sorted(needed)}{f', allowed {sorted(allowed)}' if allowed - needed else ''}; got {got}"
-        )
-
-
 def columns_of(table: str, where: str) -> set[str]:
-    """The columns of a declared table, by conf/tables."""
+    """The columns of a declared table of silver, by conf/tables."""
     path = CONF / "tables" / (str(table).replace(".", "/") + ".yml")
-    if not path.is_file():
+    if not path.is_file() or not str(table).startswith("silver."):
         known = sorted(f"silver.{p.stem}" for p in (CONF / "tables" / "silver").glob("*.yml"))
         raise SettingsError(f"{where}: there is no such table; there are {known}")
-    return set(read_yaml(path)["columns"])
+    columns = read_yaml(path).get("columns")
+    if not isinstance(columns, Mapping):
+        raise SettingsError(f"{path}: {NO_COLUMNS}")
+    return set(columns)
 
 
 def sources_of(table: str) -> tuple[str, ...]:

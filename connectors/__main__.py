@@ -58,6 +58,21 @@ def pull(
     typer.echo(json.dumps(line))
 
 
+@app.command()
+def check(names: Annotated[list[str] | None, typer.Argument(help="sources; all where none is named")] = None) -> None:
+    """Try the declarations of sources: their files, mappings, and what their streams say to their connectors. One sentence per mistake."""
+    from connectors.kernel.declarations import faults
+
+    wrong = faults()
+    for name in names or ():
+        if name not in settings.source_names():
+            raise settings.SettingsError(f"no source {name!r}: conf/sources has {list(settings.source_names())}")
+    said = [wrong[name] for name in names or sorted(wrong) if name in wrong]
+    for one in said:
+        typer.echo(shown(one))
+    raise typer.Exit(2 if said else 0)
+
+
 def _connector(declared: settings.Source) -> ModuleType:
     known = sorted(p.stem for p in (Path(__file__).parent / "sources").glob("*.py") if p.stem != "__init__")
     if declared.connector not in known:
@@ -112,7 +127,8 @@ def main(commands: typer.Typer = app) -> int:
         os.umask(doors.OTHERS)
         settings.hold(settings.home())
         doors.close_home()
-        commands(standalone_mode=False)
+        # what typer.Exit was raised with is returned here, not raised
+        ended = commands(standalone_mode=False)
     except (ConnectorError, settings.SettingsError) as error:
         print(shown(masked_text(f"error: {error}"), lines=True), file=sys.stderr)
         return getattr(error, "exit_code", 2)
@@ -128,7 +144,7 @@ def main(commands: typer.Typer = app) -> int:
             error.show()
             return int(error.exit_code)
         raise
-    return 0
+    return ended if isinstance(ended, int) else 0
 
 
 if __name__ == "__main__":

@@ -77,10 +77,11 @@ def check(
     from spark_jobs.io.session import get_session
 
     began = time.monotonic()
-    found = mistakes(what or (), lambda: get_session(small=True, few=True))
-    for one in found:
+    found = 0
+    for one in mistakes(what or (), lambda: get_session(small=True, few=True)):
         print(shown(one), flush=True)
-    print(f"{len(found)} mistakes" if found else f"all is right ({time.monotonic() - began:.0f} s)", flush=True)
+        found += 1
+    print(f"{found} mistake{'s' if found > 1 else ''}" if found else f"all is right ({time.monotonic() - began:.0f} s)", flush=True)
     if found:
         raise typer.Exit(2)
 

@@ -14,20 +14,30 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
 
-from conf.settings import rules
-from conf.tables import Replace, table
+from conf.settings import CONF, REPOSITORY, SettingsError, rules
+from conf.tables import Replace, table, table_names
 
 # Carried by every mapped row to its end, so that a row set aside can show its origin; its bytes are in bronze.
 PROVENANCE = ("_source_file", "_source_row", "_reason")
 LAYERS = ("silver", "identity", "journeys", "attribution", "segments", "gold")
 VALUES = ("from_date", "to_date", "source", "platform", "rules", "run_id")
+
+
+class CircleError(SettingsError):
+    """Tables read each other in a circle; they cannot be put in order."""
+
+    def __init__(self, said: str, tables: Sequence[str]) -> None:
+        super().__init__(said)
+        self.tables = tuple(tables)
 
 
 @dataclass(frozen=True)
@@ -62,14 +72,16 @@ Input = Whole | InRange | Mapped | Self
 
 
 def parsed(spec: str, own: str) -> Input:
-    """What an input's string means for the job of the table `own`. Raises ValueError for a modifier that there is not."""
+    """What an input's string means for the job of the table `own`. Raises SettingsError for a modifier that there is not."""
     if spec == "self":
         return Self(own)
     if spec.startswith("mapped:"):
         return Mapped(spec.removeprefix("mapped:"))
     name, _, modifier = spec.partition("@")
     if modifier not in ("", "all"):
-        raise ValueError(f"{own} reads {spec!r}: an input is a table, table@all, mapped:table or self")
+        raise SettingsError(
+            f"{own} reads {spec!r} in spark_jobs/{own.replace('.', '/')}.py: an input is a table, table@all, mapped:table or self"
+        )
     return Whole(name) if modifier else InRange(name)
 
 
@@ -144,26 +156,85 @@ def asked_by(function: Callable[..., DataFrame]) -> tuple[str, ...]:
 
 
 @cache
-def jobs() -> Mapping[str, Job]:
-    """Every job by its table's name, found as JOB in spark_jobs/<layer>/<table>.py."""
-    found: dict[str, Job] = {}
+def sound_jobs() -> tuple[Mapping[str, Job], Mapping[str, SettingsError]]:
+    """Every job by its table's name, found as JOB in spark_jobs/<layer>/<table>.py, and what is wrong with the others, by their tables' names."""
+    found, wrong = dict[str, Job](), dict[str, SettingsError]()
     for layer in LAYERS:
         package = importlib.import_module(f"spark_jobs.{layer}")
-        for module in pkgutil.iter_modules(package.__path__):
-            loaded: Any = importlib.import_module(f"spark_jobs.{layer}.{module.name}")
-            if hasattr(loaded, "JOB"):
-                found[loaded.JOB.table] = loaded.JOB
+        for name in (f"{layer}.{module.name}" for module in pkgutil.iter_modules(package.__path__)):
+            try:
+                if job := _job_of(name):
+                    found[name] = job
+            except SettingsError as error:
+                wrong[name] = error
+    return found, wrong
+
+
+def _job_of(name: str) -> Job | None:
+    """The job of a module of a layer, None where it only helps others. Raises SettingsError where the module cannot be used as it is."""
+    file = f"spark_jobs/{name.replace('.', '/')}.py"
+    try:
+        job: Job | None = getattr(importlib.import_module(f"spark_jobs.{name}"), "JOB", None)
+    except SettingsError:
+        raise
+    except Exception as error:
+        raise SettingsError(f"{file}: cannot be imported ({of_code(error)}); mend it there") from error
+    if job is None and name in table_names():
+        raise SettingsError(
+            f"{file}: has no JOB that makes the table of conf/tables/{name.replace('.', '/')}.yml; end it with JOB = Job(table={name!r}, …)"
+        )
+    if job is None:
+        return None
+    if job.table != name:
+        raise SettingsError(f"{file}: its JOB says table={job.table!r}; it must be {name!r}, as the path says")
+    table(name)
+    if unknown := sorted({*job.upstream()} - set(table_names())):
+        raise SettingsError(f"{file}: inputs name {unknown}; conf/tables has {list(table_names())}")
+    if job.rules is not None and not (CONF / f"rules/{job.rules}.yml").is_file():
+        raise SettingsError(f"{file}: rules is {job.rules!r}; there are {sorted(path.stem for path in (CONF / 'rules').glob('*.yml'))}")
+    summed = [rule["input"] for rule in table(name).conservation if isinstance(rule, Mapping)]
+    if unknown := sorted(set(summed) - set(job.inputs)):
+        raise SettingsError(
+            f"conf/tables/{name.replace('.', '/')}.yml: conservation: {unknown} are no inputs of {file}, which has {sorted(job.inputs)}"
+        )
+    takes = inspect.signature(job.transform).parameters
+    if unknown := sorted(set(job.inputs) ^ (set(takes) - set(VALUES))):
+        raise SettingsError(
+            f"{file}: {unknown} stand in `inputs` or in {job.transform.__name__}(), not in both; its arguments are the inputs {sorted(job.inputs)} "
+            f"and any of {list(VALUES)}"
+        )
+    return job
+
+
+def of_code(error: BaseException) -> str:
+    """What Python has against code, and where in this repository, in one line."""
+    own = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).is_relative_to(REPOSITORY / "spark_jobs")]
+    place = (error.filename, error.lineno) if isinstance(error, SyntaxError) else (own[-1].filename, own[-1].lineno) if own else None
+    said = f"{type(error).__name__}: {' '.join(str(error.msg if isinstance(error, SyntaxError) else error).split())[:300]}"
+    return f"{said}, line {place[1]} of {Path(str(place[0])).relative_to(REPOSITORY)}" if place else said
+
+
+def jobs() -> Mapping[str, Job]:
+    """Every job by its table's name. Raises SettingsError where one of them cannot be used as it is."""
+    found, wrong = sound_jobs()
+    for error in wrong.values():
+        raise error
     return found
 
 
-def in_order(names: set[str]) -> list[str]:
-    """The tables in dependency order: every table after all that it reads (ties by layer, then name)."""
-    known, ordered = jobs(), []
+def in_order(names: set[str], known: Mapping[str, Job] | None = None) -> list[str]:
+    """The tables in dependency order: every table after all that it reads (ties by layer, then name). Raises SettingsError where there is none."""
+    known, ordered = jobs() if known is None else known, list[str]()
     pending = sorted(names, key=lambda n: (LAYERS.index(n.split(".")[0]), n))
     while pending:
         ready = [n for n in pending if not set(known[n].upstream()) & set(pending)]
         if not ready:
-            raise ValueError(f"the tables {pending} read each other in a circle")
+            reads = {n: [m for m in known[n].upstream() if m in pending] for n in pending}
+            circle = [n for n in pending if any(n in tables for tables in reads.values())]
+            said = ", ".join(f"{n} reads {' and '.join(reads[n])}" for n in circle)
+            raise CircleError(
+                f"tables read each other in a circle: {said}; take one of these out of `inputs` in spark_jobs/<layer>/<table>.py", circle
+            )
         ordered.append(ready[0])
         pending.remove(ready[0])
     return ordered

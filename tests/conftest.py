@@ -26,12 +26,13 @@ GROUPS = {
     ),
     "lakes": ("tests/whole/",),
 }
-# what `make test-whole` runs and `make test` does not: the real data, a cluster, the full profile, the README's commands one by one
+# what `make test-whole` runs and `make test` does not: the real data, a cluster, the full profile, the README's commands and recipes one by one
 WHOLE = (
     "tests/real/",
     "tests/whole/test_cluster.py",
     "tests/whole/test_full_profile.py",
     "tests/whole/test_readme.py",
+    "tests/whole/test_recipes.py",
     "tests/whole/test_score.py",
 )
 

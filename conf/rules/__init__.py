@@ -14,6 +14,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from conf.expressions import not_of_the_row
+
 Rules = Mapping[str, Any]
 # how much of a wrong value a sentence quotes
 LONGEST = 100
@@ -35,7 +37,7 @@ def fault(name: str, values: Rules, schema: Rules, others: Callable[[str], Rules
 
     schema: that of schemas/<name>.yml. others: the rules of another file by its name.
     """
-    return next((said for check in (in_plain, in_schema, in_meaning) if (said := check(name, values, schema, others))), None)
+    return next((said for check in (in_plain, in_schema, in_meaning, in_sql) if (said := check(name, values, schema, others))), None)
 
 
 def quoted(value: Any) -> str:
@@ -217,6 +219,11 @@ MEANINGS: Mapping[str, Callable[[Rules, Callable[[str], Rules]], Iterator[str]]]
 def in_meaning(name: str, values: Rules, schema: object, others: Callable[[str], Rules]) -> str | None:
     """What a JSON Schema cannot say: sums, order, names that are there once or stand in another file, regular expressions."""
     return next(MEANINGS[name](values, others), None)
+
+
+def in_sql(name: str, values: Rules, schema: object, others: object) -> str | None:
+    """SQL that asks for more than a row's columns."""
+    return next((f"{where} {said}" for where, sql in expressions(name, values).items() if (said := not_of_the_row(sql))), None)
 
 
 def with_patterns(rules: Rules, condition: str) -> str:

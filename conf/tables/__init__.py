@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from typing import Any
 
-from conf.settings import CONF, SettingsError, build, read_yaml
+from conf.expressions import not_of_the_row
+from conf.settings import CONF, NO_COLUMNS, SettingsError, build, read_yaml
 
 SEVERITIES = ("block", "quarantine", "warn")
+KEEPS = ("first", "last")
+PII = ("", "direct", "indirect", "pseudonymous", "secret")
+# what a record brings besides its columns, of which the one that stays may be chosen by
+CARRIED = ("_extracted_at", "_slice_id", "_slice_from", "_attempt", "_sha256", "_source_file", "_source_row")
+CONSERVED = {"input", "column", "equals"}
 HOLDS = ("", "text", "url", "json", "id")
 
 
@@ -43,7 +50,7 @@ class Check:
     severity: str
     expect: str = ""
     unique: Any = None
-    rows: Mapping[str, int] | None = None
+    rows: Mapping[str, Any] | None = None
     max_share: float = 1.0
 
 
@@ -151,10 +158,12 @@ def _parse(name: str) -> Table:
     if values.pop("table", None) != name:
         raise SettingsError(f"{path}: `table:` must be {name!r}, as the path says")
     if not isinstance(values.get("columns"), Mapping) or not all(isinstance(c, Mapping) for c in values["columns"].values()):
-        raise SettingsError(f"{path}: columns: expected a mapping by names, as {{order_id: {{type: string}}}}")
+        raise SettingsError(f"{path}: {NO_COLUMNS}")
     columns = tuple(build(Field, {"name": n, **c}, f"{path}: columns.{n}") for n, c in values.pop("columns").items())
     write = build(Write, values.pop("write", None), f"{path}: write")
-    checks = tuple(build(Check, c, f"{path}: checks") for c in values.pop("checks", ()))
+    if not isinstance(listed := values.pop("checks", ()), tuple):
+        raise SettingsError(f"{path}: checks is {listed!r}; it must be a list, as [{{id: one_row_per_key, severity: block, unique: keys}}]")
+    checks = tuple(build(Check, c, f"{path}: checks{_named(c)}") for c in listed)
     table: Table = build(Table, {"name": name, "columns": columns, "write": write, "checks": checks, **values}, path)
     names = set(table.column_names)
     absent = sorted((set(table.keys) | set(write.partition_by) | set(write.cluster_by) | ({write.date} - {None})) - names)
@@ -176,7 +185,67 @@ def _parse(name: str) -> Table:
             raise SettingsError(f"{path}: check {check.id}: it checks nothing; give it expect, unique or rows")
         if check.severity not in SEVERITIES:
             raise SettingsError(f"{path}: check {check.id}: severity is {check.severity!r}; allowed are {SEVERITIES}")
+    if said := next(_strange(table), None):
+        raise SettingsError(f"{path}: {said}")
     return table
+
+
+def _named(check: Any) -> str:
+    """A check's id, where it has one, as its place in the file."""
+    return f".{check['id']}" if isinstance(check, Mapping) and "id" in check else ""
+
+
+def _twice(names: Iterator[str]) -> list[str]:
+    return [name for name, times in Counter(names).items() if times > 1]
+
+
+def _strange(table: Table) -> Iterator[str]:
+    """What the parts of a contract say that they must not, as ends of a sentence that begins with the file."""
+    names = set(table.column_names)
+    if doubled := _twice(name.lower() for name in table.column_names):
+        yield f"columns: {doubled} are there twice, in capitals or not; a column has one name"
+    if doubled := _twice(check.id for check in table.checks):
+        yield f"checks: the ids {doubled} are there twice; give each check an id of its own"
+    if not table.keys and table.write.mode != "append":
+        yield f"keys is empty; a table that is written by {table.write.mode} has one or more of {sorted(names)}"
+    kinds = {column.name: column.type.lower() for column in table.columns}
+    if table.write.date and kinds[table.write.date] != "date":
+        yield f"write.date is {table.write.date}, a column of type {kinds[table.write.date]}; it must be a date"
+    if (dedupe := table.write.dedupe) is not None:
+        if set(dedupe) != {"keep", "by"} or dedupe["keep"] not in KEEPS or not _are_texts(dedupe["by"]):
+            yield f"write.dedupe is {dict(dedupe)}; it must be {{keep: {' or '.join(KEEPS)}, by: [columns]}}"
+        elif unknown := sorted(set(dedupe["by"]) - names - set(CARRIED)):
+            yield f"write.dedupe.by names {unknown}; there are {sorted(names)}, and of a record {list(CARRIED)}"
+    deadline, column = table.freshness.get("deadline_hours", 1), table.freshness.get("column")
+    if unknown := sorted(map(str, set(table.freshness) - {"deadline_hours", "column"})):
+        yield f"freshness: unknown keys {unknown}; allowed are ['column', 'deadline_hours']"
+    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not deadline > 0:
+        yield f"freshness.deadline_hours is {deadline!r}; it must be a number of hours above 0"
+    if column is not None and column not in names:
+        yield f"freshness.column is {column!r}; there are {sorted(names)}"
+    if strange := sorted({column.pii for column in table.columns} - set(PII)):
+        yield f"columns: pii is {strange[0]!r}; it must be {', '.join(PII[1:])}, or not there"
+    for check in table.checks:
+        where = f"check {check.id}:"
+        if check.unique and check.unique != "keys" and (not _are_texts(check.unique) or not set(check.unique) <= names):
+            yield f"{where} unique is {check.unique!r}; it must be keys, or a list of {sorted(names)}"
+        if check.rows and (set(check.rows) - {"min", "max"} or any(type(bound) is not int for bound in check.rows.values())):
+            yield f"{where} rows is {dict(check.rows)}; it must be a mapping of min and max to whole numbers"
+        if not 0 <= check.max_share <= 1:
+            yield f"{where} max_share is {check.max_share}; it must be a share from 0 to 1"
+        if asked := not_of_the_row(check.expect):
+            yield f"{where} expect {asked}"
+    for rule in table.conservation:
+        if isinstance(rule, str):
+            if rule not in names:
+                yield f"conservation names {rule!r}; there are {sorted(names)}"
+        elif not isinstance(rule, Mapping) or not CONSERVED <= set(rule) <= CONSERVED | {"where", "per", "by"}:
+            yield f"conservation has {rule!r}; it must be a column, or a mapping of input, column, equals and maybe where, per and by"
+
+
+def _are_texts(values: Any) -> bool:
+    """Whether these are a list of texts, one or more."""
+    return isinstance(values, tuple) and len(values) > 0 and all(isinstance(value, str) for value in values)
 
 
 @cache

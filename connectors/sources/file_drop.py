@@ -54,6 +54,7 @@ from connectors.kernel.landing import Cut, Landed, Landing, Record, Slice, lande
 
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".log": "text", ".txt": "text", ".parquet": "parquet"}
 FORMATS = ("csv", "jsonl", "text", "parquet")
+SETTINGS = ("root", "time_zone", "currency")
 ROOTS = ("drops", "data", "repository")
 KEYS = ("path", "format", "delimiter", "root", "follow_symlinks", "max_record_bytes", "max_expanded_bytes")
 DAY = r"(?P<date>\d{4}-\d{2}-\d{2})"
@@ -184,6 +185,8 @@ def declared(source: settings.Source, name: str) -> Stream:
     """The stream's declaration. Raises StreamDeclarationError naming what is allowed, MissingFolderError for an unset root."""
     values = source.streams[name]
     where = f"conf/sources/{source.source}.yml: streams.{name}"
+    if strange := sorted(map(str, set(source.settings) - set(SETTINGS))):
+        raise StreamDeclarationError(f"conf/sources/{source.source}.yml: settings: unknown keys {strange}; allowed are {list(SETTINGS)}")
     unknown = sorted(set(values) - set(KEYS))
     if unknown or "path" not in values:
         raise StreamDeclarationError(f"{where}: unknown keys {unknown}, or no path; allowed are {list(KEYS)}")
@@ -197,7 +200,7 @@ def declared(source: settings.Source, name: str) -> Stream:
         if not _is_pattern(pattern):
             raise StreamDeclarationError(
                 f"{where}: path is {pattern!r}; give a pattern relative to the stream's root, as '{{date}}.csv', in which ** stands alone "
-                "between slashes and {delivery} stands once"
+                "between slashes, {delivery} stands once, and no braces but those of {date} and {delivery} do"
             )
         if "{delivery}" in pattern and "{date}" not in pattern:
             raise StreamDeclarationError(f"{where}: {pattern!r} has {{delivery}} but no {{date}}; a report restates days")
@@ -244,7 +247,7 @@ def _limit(values: Mapping[str, Any], key: str, most: int, where: str) -> int:
 
 def _is_pattern(value: object) -> bool:
     """Whether a value is a pattern that glob and _as_regex take alike."""
-    if not isinstance(value, str) or value.count("{delivery}") > 1:
+    if not isinstance(value, str) or value.count("{delivery}") > 1 or set(re.findall(r"\{[^/]*?\}", value)) - {"{date}", "{delivery}"}:
         return False
     folders = value.split("/")
     return not {"", ".", ".."} & set(folders) and folders[-1] != "**" and all(one == "**" or "**" not in one for one in folders)

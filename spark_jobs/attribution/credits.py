@@ -13,6 +13,7 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window as W, WindowSpec, functions as F
 
+from conf.settings import SettingsError
 from conf.tables import table
 from spark_jobs.attribution.rounding import largest_remainder
 from spark_jobs.job import Job
@@ -115,7 +116,9 @@ def share(model: Mapping[str, Any]) -> Column:
         case "time_decay":
             decayed = decay(float(model["half_life_days"]))
             return decayed / F.sum(decayed).over(path())
-    raise ValueError(model["kind"])
+    raise SettingsError(
+        f"conf/rules/attribution.yml: a model is of the kind {model['kind']!r}, for which share() in spark_jobs/attribution/credits.py has no case"
+    )
 
 
 def weighted(pairs: DataFrame, rules: Mapping[str, Any]) -> DataFrame:

@@ -3,11 +3,14 @@ of their declared types, up to the gate. Nothing is read of the lake and nothing
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import secrets
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,21 +20,32 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from conf.contracts import FOLDER, read_contract
-from conf.settings import CONF, SettingsError, faults, mapping, platform, rules, source_names, sources_of
+from conf.settings import CONF, REPOSITORY, SettingsError, faults, mapping, platform, rules, source_names, sources_of
 from conf.tables import table, table_names
 from spark_jobs.engine.runner import tried
 from spark_jobs.engine.selection import select_tables
+from spark_jobs.engine.signature import files_of
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.functions.plans import ANALYSED_ALONE
-from spark_jobs.functions.ruled import declared_wrongly, refuse_wrong_sql, told
+from spark_jobs.functions.ruled import declared_wrongly, each_wrong, told, wrong_sql
 from spark_jobs.io.keys import KEY_BYTES, write_key
 from spark_jobs.io.lake import Lake
+from spark_jobs.io.mapped import wrong_expressions
 from spark_jobs.io.ranges import Range
-from spark_jobs.job import Job, jobs
+from spark_jobs.job import LAYERS, CircleError, Job, in_order, of_code, sound_jobs
 
 KEY_FILE = "THROUGHLINE_KEY_FILE"
+# layers whose tables the engine keeps for itself
+WITHOUT_JOBS = ("ops", "vault")
 # of nothing every day is alike
 DAY = Range(dt.date(2026, 1, 1), dt.date(2026, 1, 1))
+
+
+# what stands in a folder of conf under another ending is read by nobody
+ENDINGS = {"sources": ".yml", "mappings": ".yml", "rules": ".yml", "tables": ".yml", "contracts": ".json"}
+READABLE = (".yml", ".yaml", ".json")
+# spark_jobs imports no connector
+STREAMS = (sys.executable, "-m", "connectors", "check")
 
 
 def rule_names() -> list[str]:
@@ -39,16 +53,43 @@ def rule_names() -> list[str]:
     return sorted(path.stem for path in (CONF / "rules").glob("*.yml"))
 
 
-def mistakes(what: Iterable[str], session: Callable[[], SparkSession]) -> list[str]:
-    """One sentence per mistake; none when all is right. what: selections of tables, or sources; nothing = everything.
+def mistakes(what: Iterable[str], session: Callable[[], SparkSession]) -> Iterator[str]:
+    """A sentence for each mistake, as it is found; none when all is right. What is wrong in one place keeps no other from being tried.
 
-    session: makes the Spark session, which is not asked for while files alone are wrong.
+    what: selections of tables, or sources; nothing = everything. session: makes the Spark session, which is asked for after all files are read.
     """
-    chosen = list(what) or ["all"]
+    return iter_once(_mistakes(list(what) or ["all"], session))
+
+
+def iter_once(said: Iterable[str]) -> Iterator[str]:
+    """The sentences as they come, each once."""
+    seen = set[str]()
+    for one in said:
+        if one not in seen:
+            yield one
+        seen.add(one)
+
+
+def _mistakes(chosen: list[str], session: Callable[[], SparkSession]) -> Iterator[str]:
     sources = [one for one in chosen if one in source_names()]
-    tables = select_tables([one for one in chosen if one not in sources]) if len(sources) < len(chosen) else []
-    found = list(_wrong_files(sources if not tables else source_names()))
-    return found or list(dict.fromkeys(_wrong_jobs(tables, sources, session)))
+    # a table may be filled by any source
+    asked = sources if len(sources) == len(chosen) else list(source_names())
+    with _streams_tried(asked) as streams:
+        yield from _wrong_files(asked)
+        known, wrong = sound_jobs()
+        yield from map(str, wrong.values())
+        yield from _wrong_order(known)
+        selections = [one for one in chosen if one not in (*sources, *wrong)]
+        tables = sorted(select_tables(selections, _without_circles(known))) if selections else []
+        yield from streams()
+    try:
+        platform()
+    except SettingsError:  # said already, and nothing is built under it
+        return
+    pairs = [(known[name], source) for name in tables for source in _parts(known[name])]
+    pairs += [(known[name], one) for one in sources for name in _filled_by(one) if name in known]
+    yield from _unfillable(asked, known)
+    yield from _wrong_jobs(pairs, session)
 
 
 def _wrong_files(sources: Iterable[str]) -> Iterator[str]:
@@ -64,24 +105,132 @@ def _wrong_files(sources: Iterable[str]) -> Iterator[str]:
             yield str(error)
     wrong = faults()
     yield from (wrong[name] for name in sources if name in wrong)
+    for folder, ending in ENDINGS.items():
+        for path in sorted((CONF / folder).rglob("*")):
+            if path.suffix.lower() in READABLE and path.suffix != ending and "schemas" not in path.parts:
+                yield f"{path}: is read by nobody; what stands in conf/{folder} ends in {ending}"
+    for path in sorted((CONF / "mappings").glob("*.yml")):
+        if path.stem not in source_names():
+            yield f"{path}: there is no conf/sources/{path.name}; a mapping is called like its source, and there are {list(source_names())}"
+    for name in table_names():
+        layer, place = name.split(".")[0], name.replace(".", "/")
+        if layer not in (*LAYERS, *WITHOUT_JOBS):
+            yield f"{CONF}/tables/{place}.yml: {layer!r} is no layer; there are {[*LAYERS, *WITHOUT_JOBS]}"
+        elif layer in LAYERS and not (REPOSITORY / f"spark_jobs/{place}.py").is_file():
+            yield f"{CONF}/tables/{place}.yml: nothing makes this table; write spark_jobs/{place}.py, or remove the file"
 
 
-def _wrong_jobs(tables: list[str], sources: list[str], session: Callable[[], SparkSession]) -> Iterator[str]:
+@contextmanager
+def _streams_tried(sources: Iterable[str]) -> Iterator[Callable[[], list[str]]]:
+    """While the block runs, the connectors try what sources say to them, in a process of their own; what they found, when it is asked for."""
+    with subprocess.Popen([*STREAMS, *sources], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asked:
+
+        def found() -> list[str]:
+            said, trouble = asked.communicate()
+            strange = [] if asked.returncode in (0, 2) else [f"{' '.join(STREAMS[1:])}: {(trouble.splitlines() or ['ended'])[-1]}"]
+            return said.splitlines() + strange
+
+        try:
+            yield found
+        finally:
+            asked.kill()
+
+
+def _without_circles(known: Mapping[str, Job]) -> Mapping[str, Job]:
+    """The jobs that can be put in order."""
+    left = dict(known)
+    while True:
+        try:
+            in_order(set(left), left)
+            return left
+        except CircleError as error:
+            left = {name: job for name, job in left.items() if name not in error.tables}
+
+
+def _wrong_order(known: Mapping[str, Job]) -> Iterator[str]:
+    """That tables read each other in a circle."""
+    try:
+        in_order(set(known), known)
+    except SettingsError as error:
+        yield str(error)
+
+
+def _unfillable(sources: Iterable[str], known: Mapping[str, Job]) -> Iterator[str]:
+    """That a mapping fills what is made of other tables."""
+    mapped = sorted(name for name, job in known.items() if job.is_mapped())
+    for source in sources:
+        if other := sorted(name for name in _filled_by(source) if name in known and name not in mapped):
+            yield f"conf/mappings/{source}.yml: {other} are made of other tables; a mapping can fill {mapped}"
+
+
+def _wrong_jobs(pairs: Iterable[tuple[Job, str | None]], session: Callable[[], SparkSession]) -> Iterator[str]:
     """What is wrong with what Spark is asked to do."""
     with tempfile.TemporaryDirectory() as folder, _own_key(folder):
         lake = Lake(session, str(Path(folder, "lake")))
+        unread = set[Path]()
+        for name in rule_names():
+            try:
+                said = list(wrong_sql(name, lake.spark))
+            except SettingsError:
+                continue
+            yield from said
+            unread |= {CONF / "rules" / f"{name}.yml"} if said else set()
+        for name in table_names():
+            said = list(_wrong_contract(name, lake.spark))
+            yield from said
+            unread |= {CONF / "tables" / f"{name.replace('.', '/')}.yml"} if said else set()
+        lake.spark.conf.set(ANALYSED_ALONE, "true")
         try:
-            refuse_wrong_sql(rule_names(), lake.spark)
+            for job, source in pairs:
+                said = (
+                    list(wrong_expressions(lake, source, job.table)) if job.is_mapped() and source else list(_wrong_sums(job, lake.spark))
+                )
+                yield from said
+                if not said and not unread & files_of(job, source):
+                    yield from filter(None, [_mistake(lake, job, source)])
         except SettingsError as error:
             yield str(error)
-            return
-        lake.spark.conf.set(ANALYSED_ALONE, "true")
-        pairs = [(jobs()[name], source) for name in tables for source in _parts(jobs()[name])]
-        pairs += [(jobs()[name], one) for one in sources for name in _filled_by(one)]
-        try:
-            yield from filter(None, (_mistake(lake, job, source) for job, source in pairs))
         finally:
             lake.spark.conf.unset(ANALYSED_ALONE)
+
+
+def _wrong_contract(name: str, spark: SparkSession) -> Iterator[str]:
+    """Types that Spark does not know, and conditions of checks that it cannot use over the columns; a sentence for each."""
+    where = f"{CONF}/tables/{name.replace('.', '/')}.yml"
+    try:
+        contract = table(name)
+        rows = spark.createDataFrame([], contract.schema)
+    except SettingsError:
+        return
+    except PySparkException:
+        wrong = [one for one in contract.columns if not _is_type(one.type, spark)]
+        yield from (
+            f"{where}: columns.{one.name}: type is {one.type!r}; it must be one of Spark SQL's, as string or decimal(18,4)" for one in wrong
+        )
+        return
+    expected = {f"check {check.id}: expect": check.expect for check in contract.checks if check.expect}
+    if expected:
+        yield from (f"{where}: {said}" for said in each_wrong(expected, rows, "boolean"))
+
+
+def _wrong_sums(job: Job, spark: SparkSession) -> Iterator[str]:
+    """SQL of the sums that a table conserves which Spark cannot use; a sentence for each."""
+    where = f"{CONF}/tables/{job.table.replace('.', '/')}.yml: conservation"
+    for rule in (one for one in table(job.table).conservation if isinstance(one, Mapping)):
+        read = job.reads[rule["input"]].table
+        for name, keys in ((read, ("column", "where")), (job.table, ("equals", "per"))):
+            declared = {f"of {rule['input']}: {key}": rule[key] for key in keys if key in rule}
+            with contextlib.suppress(SettingsError):  # a wrong contract is said of itself
+                yield from (f"{where} {said}" for said in each_wrong(declared, spark.createDataFrame([], table(name).schema), None))
+
+
+def _is_type(name: str, spark: SparkSession) -> bool:
+    """Whether Spark SQL has a type."""
+    try:
+        spark.createDataFrame([], f"one {name}")
+    except PySparkException:
+        return False
+    return True
 
 
 def _parts(job: Job) -> tuple[str | None, ...]:
@@ -92,8 +241,11 @@ def _parts(job: Job) -> tuple[str | None, ...]:
 
 
 def _filled_by(source: str) -> list[str]:
-    """The tables that a source's mapping fills."""
-    return sorted({name for stream in mapping(source)["streams"].values() for name in stream["tables"]})
+    """The tables that a source's mapping fills; none where there is none, or a wrong one."""
+    try:
+        return sorted({name for stream in mapping(source)["streams"].values() for name in stream["tables"]})
+    except SettingsError:
+        return []
 
 
 def _mistake(lake: Lake, job: Job, source: str | None) -> str | None:
@@ -104,6 +256,8 @@ def _mistake(lake: Lake, job: Job, source: str | None) -> str | None:
         return str(error)
     except PySparkException as error:
         return declared_wrongly(error, job.table, source if job.is_mapped() else None) or f"{job.table}: {told(error)}"
+    except Exception as error:
+        return f"{job.table}: {of_code(error)}"
     return None
 
 

@@ -16,7 +16,7 @@ from spark_jobs.functions.plans import materialised
 from spark_jobs.functions.ruled import told
 from spark_jobs.functions.scrubbing import MASKED, masked_counts, with_scrubbed
 from spark_jobs.io.lake import Lake, bounds
-from spark_jobs.io.mapped import bronze_name, bronze_of, candidates
+from spark_jobs.io.mapped import bronze_name, bronze_of, candidates, wrong_expressions
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.vault import key_pads
 from spark_jobs.job import Input, Job, Mapped, asked_by, date_of
@@ -113,4 +113,5 @@ def mapped_records(lake: Lake, job: Job, source: str, days: Range) -> DataFrame:
         _ = rows.columns
         return rows
     except AnalysisException as error:
-        raise SettingsError(f"conf/mappings/{source}.yml, {job.table}: {told(error)}") from None
+        said = next(wrong_expressions(lake, source, job.table), None)
+        raise SettingsError(said or f"conf/mappings/{source}.yml, {job.table}: {told(error)}") from None

@@ -235,6 +235,9 @@ def typed(result: DataFrame, contract: Table, keeps: Sequence[str]) -> DataFrame
     """The contract's columns of a transform's result in their types, and those of `keeps` that it has. Raises ThroughlineError naming the
     columns that it lacks."""
     if absent := [c.name for c in contract.columns if c.name not in result.columns]:
-        raise ThroughlineError(f"{contract.name}: the job's result has no columns {absent} that conf/tables declares")
+        place = contract.name.replace(".", "/")
+        raise ThroughlineError(
+            f"{contract.name}: the result of spark_jobs/{place}.py has no columns {absent}, which conf/tables/{place}.yml declares"
+        )
     kept = [c for c in keeps if c in result.columns and c not in contract.column_names]
     return result.select(*(F.col(c.name).cast(c.type).alias(c.name) for c in contract.columns), *kept)

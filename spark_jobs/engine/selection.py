@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from conf.settings import source as declared_source, sources_of
 from conf.tables import table
@@ -16,26 +16,25 @@ from spark_jobs.job import Job, in_order, jobs
 Target = tuple[Job, str | None]
 
 
-def select_tables(selection: Iterable[str]) -> list[str]:
+def select_tables(selection: Iterable[str], known: Mapping[str, Job] | None = None) -> list[str]:
     """Tables of a selection in dependency order: a table, a layer, `+table` (with all upstream), `table+` (with all downstream), `all`.
 
-    Raises SelectionError naming what can be selected.
+    known: the jobs to choose from, by default all. Raises SelectionError naming what can be selected.
     """
-    known = jobs()
+    known = jobs() if known is None else known
     chosen: set[str] = set()
     for term in selection:
-        names = _named(term.strip("+"))
+        names = _named(term.strip("+"), set(known))
         if term.startswith("+"):
-            names |= _closure(names, lambda n: known[n].upstream())
+            names |= _closure(names, lambda n: [m for m in known[n].upstream() if m in known])
         if term.endswith("+"):
             names |= _closure(names, lambda n: [m for m in known if n in known[m].upstream()])
         chosen |= names
-    return in_order(chosen)
+    return in_order(chosen, known)
 
 
-def _named(term: str) -> set[str]:
-    """The tables that one word means."""
-    known = set(jobs())
+def _named(term: str, known: set[str]) -> set[str]:
+    """The tables that one word means, of those that there are."""
     layers = sorted({name.split(".")[0] for name in known})
     names = known if term == "all" else known & {term} or {name for name in known if name.split(".")[0] == term}
     if not names:
@@ -47,7 +46,7 @@ def _closure(names: set[str], neighbours: Callable[[str], Iterable[str]]) -> set
     seen, pending = set(names), list(names)
     while pending:
         for neighbour in neighbours(pending.pop()):
-            if neighbour in jobs() and neighbour not in seen:
+            if neighbour not in seen:
                 seen.add(neighbour)
                 pending.append(neighbour)
     return seen

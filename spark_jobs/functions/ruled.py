@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from operator import and_
 
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession, functions as F
+from pyspark.sql import DataFrame, SparkSession, functions as F
 
 from conf.rules import expressions
 from conf.settings import SettingsError, rules
@@ -35,14 +35,23 @@ def columns_seen(name: str) -> Mapping[str, tuple[str, str]]:
 def refuse_wrong_sql(names: Iterable[str], spark: SparkSession) -> None:
     """Raises SettingsError naming the file and place of the first expression of these rules that Spark cannot parse or resolve, that cannot stand
     in a condition (an aggregate, a window), or that is of another type than it must be. One analysis per kind of expression, no job."""
-    for name in sorted(set(names)):
-        for place, (columns, kind) in columns_seen(name).items():
-            declared = {where: sql for where, sql in expressions(name, rules(name)).items() if where.startswith(place)}
-            if declared and wrong(declared, columns, kind, spark):
-                said = next(
-                    (f"{where}: {said}" for where, sql in declared.items() if (said := wrong({where: sql}, columns, kind, spark))), None
-                )
-                raise SettingsError(f"conf/rules/{name}.yml: {said or f'{sorted(declared)} cannot stand together'}")
+    for said in (said for name in sorted(set(names)) for said in wrong_sql(name, spark)):
+        raise SettingsError(said)
+
+
+def wrong_sql(name: str, spark: SparkSession) -> Iterator[str]:
+    """A sentence for each expression of conf/rules/<name>.yml that cannot be used."""
+    for place, (columns, kind) in columns_seen(name).items():
+        declared = {where: sql for where, sql in expressions(name, rules(name)).items() if where.startswith(place)}
+        if declared:
+            yield from (f"conf/rules/{name}.yml: {said}" for said in each_wrong(declared, spark.createDataFrame([], columns), kind))
+
+
+def each_wrong(declared: Mapping[str, str], rows: DataFrame, kind: str | None) -> Iterator[str]:
+    """A sentence for each expression, by its place, that cannot be used over the rows. kind: the type they must be of; None = any."""
+    if wrong(declared, rows, kind):
+        each = {where: wrong({where: sql}, rows, kind) for where, sql in declared.items()}
+        yield from [f"{where}: {said}" for where, said in each.items() if said] or [f"{sorted(declared)} cannot stand together"]
 
 
 def declared_wrongly(error: BaseException, name: str, source: str | None) -> str | None:
@@ -59,16 +68,16 @@ def told(error: PySparkException) -> str:
     return " ".join(line.strip() for line in str(error).splitlines() if line.strip()).split(" SQLSTATE")[0][:300]
 
 
-def wrong(declared: Mapping[str, str], columns: str, kind: str, spark: SparkSession) -> str | None:
-    """What Spark has against some expressions over these columns, said of the first; None where it has nothing."""
+def wrong(declared: Mapping[str, str], rows: DataFrame, kind: str | None) -> str | None:
+    """What Spark has against some expressions over these rows, said of the first; None where it has nothing."""
     first = next(iter(declared.values()))
     try:
         found = [F.expr(sql) for sql in declared.values()]
-        rows = spark.createDataFrame([], columns).where(reduce(and_, (one.isNotNull() for one in found)))
+        rows = rows.where(reduce(and_, (one.isNotNull() for one in found)))
         kinds = {field.dataType.simpleString() for field in rows.select(*(one.alias(f"_{i}") for i, one in enumerate(found))).schema.fields}
     except PySparkException as error:
         return f"{first!r} is no SQL over its columns: {told(error)}"
-    strange = sorted(kinds - {kind, "void"})
+    strange = sorted(kinds - {kind, "void"}) if kind else []
     return f"{first!r} is of type {strange[0]}; it must be {kind}" if strange else None
 
 

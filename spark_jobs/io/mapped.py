@@ -7,10 +7,11 @@ and its payload to the gate, which sets the row aside.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, functions as F, types as T
 
 from conf.settings import mapping, rules, source as declared_source
@@ -18,6 +19,7 @@ from conf.tables import table
 from spark_jobs.functions.attempts import can_fail, is_carried, tried, value_of
 from spark_jobs.functions.fates import in_the_future
 from spark_jobs.functions.identifiers import identifier_key, normalised, read_by_library, scoped
+from spark_jobs.functions.ruled import each_wrong, told
 from spark_jobs.functions.text import number_sql, stripped_sql, whole_number_sql
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.vault import key_pads
@@ -256,6 +258,45 @@ def with_attempts(records: DataFrame, expressions: Mapping[str, str]) -> tuple[D
     return records, {**expressions, **values}, {name: F.col(column).isNull() for name, column in attempts.items()}
 
 
+def _expressions(source: str, target: Mapping[str, Any]) -> dict[str, str]:
+    """A table's SQL in a mapping: by column, extra.<column>, identifiers.<number>, where and reject."""
+    columns = {"source": quoted(source), "ingested_at": "_extracted_at", **target["columns"]}
+    found = {name: str(e) for name, e in columns.items() if e is not None}
+    found |= {f"extra.{name}": str(e) for name, e in (target.get("extra") or {}).items()}
+    found |= {f"identifiers.{i}": str(item["value"]) for i, item in enumerate(target.get("identifiers") or ())}
+    return found | {key: str(target[key]) for key in ("where", "reject") if target.get(key)}
+
+
+def _records(lake: Lake, source: str, stream: str, spec: Mapping[str, Any], days: tuple[dt.date | None, dt.date | None]) -> DataFrame:
+    """The parsed records of a stream, with what it looks up in another one."""
+    records, lookup = parsed(with_superseded(read_bronze(lake, source, stream, *days)), spec["record"]), spec.get("lookup")
+    if not lookup:
+        return records
+    other = mapping(source)["streams"].get(lookup["stream"]) or {"record": lookup["record"]}
+    found = newest(parsed(read_bronze(lake, source, lookup["stream"], None, None), other["record"]), lookup["on"])
+    return records.join(F.broadcast(found.select(lookup["on"], *lookup["columns"])), on=lookup["on"], how="left")
+
+
+def wrong_expressions(lake: Lake, source: str, name: str) -> Iterator[str]:
+    """A sentence for each part of a source's mapping to table `name` that Spark cannot use, with its place in the file."""
+    for stream, spec in mapping(source)["streams"].items():
+        if (target := spec["tables"].get(name)) is None:
+            continue
+        where = f"conf/mappings/{source}.yml, {name}: stream {stream}"
+        try:
+            records = _records(lake, source, stream, spec, (None, None))
+            _ = records.columns
+        except AnalysisException as error:
+            yield f"{where}: {'lookup or record' if spec.get('lookup') else 'record'}: {told(error)}"
+            continue
+        given = _expressions(source, target)
+        conditions = {key: given.pop(key) for key in ("where",) if key in given}
+        values = {key if "." in key or key == "reject" else f"columns.{key}": sql for key, sql in given.items()}
+        for declared, kind in ((values, None), (conditions, "boolean")):
+            if declared:
+                yield from (f"{where}: {said}" for said in each_wrong(declared, records, kind))
+
+
 def _stream_candidates(
     lake: Lake,
     source: str,
@@ -264,20 +305,9 @@ def _stream_candidates(
     contract: Any,
     days: tuple[dt.date | None, dt.date | None],
 ) -> DataFrame:
-    target, source_columns = spec["tables"][contract.name], {"source": quoted(source), "ingested_at": "_extracted_at"}
-    received = with_superseded(read_bronze(lake, source, stream, *days))
-    records = parsed(received, spec["record"])
-    lookup = spec.get("lookup")
-    if lookup:
-        other = mapping(source)["streams"].get(lookup["stream"]) or {"record": lookup["record"]}
-        found = newest(parsed(read_bronze(lake, source, lookup["stream"], None, None), other["record"]), lookup["on"])
-        records = records.join(F.broadcast(found.select(lookup["on"], *lookup["columns"])), on=lookup["on"], how="left")
+    target = spec["tables"][contract.name]
     declared = tuple(target.get("identifiers") or ())
-    expressions = {name: str(e) for name, e in {**source_columns, **target["columns"]}.items() if e is not None}
-    expressions |= {f"extra.{name}": str(e) for name, e in (target.get("extra") or {}).items()}
-    expressions |= {f"identifiers.{i}": str(item["value"]) for i, item in enumerate(declared)}
-    expressions |= {key: str(target[key]) for key in ("where", "reject") if target.get(key)}
-    records, columns, failed = with_attempts(records, expressions)
+    records, columns, failed = with_attempts(_records(lake, source, stream, spec, days), _expressions(source, target))
     is_first = next(iter(spec["tables"])) == contract.name
     if target.get("where"):
         routed = (F.coalesce(F.expr(columns["where"]), F.lit(False)) | failed.get("where", F.lit(False))) & F.col("_reason").isNull()

@@ -16,11 +16,14 @@ def said(stream, spec):
 @pytest.mark.parametrize(
     ("given", "error"),
     [
-        ({}, r"expected the keys \['streams'\]; got \[\]"),
+        ({}, r"lacks the keys \['streams'\]"),
         (said("orderz", {"record": RECORD, "tables": {"silver.order_lines": GOOD}}), "stream orderz: .* has the streams"),
-        (said("order_lines", {"tables": {}}), r"stream order_lines: expected the keys \['record', 'tables'\]"),
+        (said("order_lines", {"tables": {}}), r"streams.order_lines: lacks the keys \['record'\]; it needs \['record', 'tables'\]"),
         (said("order_lines", {"record": RECORD, "tables": {"silver.eventz": GOOD}}), "silver.eventz: there is no such table; there are"),
-        (said("order_lines", {"record": RECORD, "tables": {"silver.order_lines": {}}}), "silver.order_lines: expected the keys"),
+        (
+            said("order_lines", {"record": RECORD, "tables": {"silver.order_lines": {}}}),
+            r"silver.order_lines: lacks the keys \['columns'\]",
+        ),
         (
             said("order_lines", {"record": RECORD, "tables": {"silver.order_lines": {"columns": {"produkt_id": "id"}}}}),
             r"silver.order_lines has no columns \['produkt_id'\]",

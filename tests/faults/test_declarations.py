@@ -53,7 +53,7 @@ def conf(tmp_path, monkeypatch) -> Path:
     """A copy of conf with a source more, read by this process."""
 
     def forget() -> None:
-        for read in (settings.source, settings.source_names, settings.mapping):
+        for read in (settings.source, settings.source_names, settings.mapping, settings.rules):
             read.cache_clear()
 
     shutil.copytree(REPOSITORY / "conf", tmp_path / "conf", ignore=shutil.ignore_patterns("__pycache__", "adr"))
@@ -110,6 +110,20 @@ def test_airflow_loses_the_dags_of_wrong_declarations_alone_and_names_file_and_k
     assert parsed(repository) == sound
 
 
+def test_the_connectors_say_each_wrong_declaration_in_one_sentence(repository):
+    sound = run(repository, "-m", "connectors", "check")
+    assert (sound.returncode, sound.stdout) == (0, "")
+    write(repository / "conf", SOURCE.replace("{path:", "{pth:"))
+    wrong = run(repository, "-m", "connectors", "check", "extra_shop")
+    assert wrong.returncode == 2 and wrong.stdout.startswith(
+        "conf/sources/extra_shop.yml: streams.orders: unknown keys ['pth'], or no path"
+    )
+    assert len(wrong.stdout.splitlines()) == 1 and wrong.stderr == ""
+    assert run(repository, "-m", "connectors", "check", "sandbox_shop").returncode == 0
+    none = run(repository, "-m", "connectors", "check", "extra_shap")
+    assert none.returncode == 2 and "no source 'extra_shap'" in none.stderr
+
+
 def test_a_run_that_needs_the_broken_mapping_says_so_and_the_runs_of_all_go_on_without_it(repository):
     write(repository / "conf", mapping=MAPPING.replace("event_id", "evnt_id"))
     days = ("--from", "2026-03-25", "--to", "2026-03-25")
@@ -150,6 +164,11 @@ SOURCES = {
     "settings that are a word": SOURCE.replace("{root: drops}", "drops"),
     "a root that is none": SOURCE.replace("{root: drops}", "{root: nowhere}"),
     "a stream's key that is none": SOURCE.replace("{path:", "{pth:"),
+    "a setting that is none": SOURCE.replace("{root:", "{rot:"),
+    "a time zone that is none": SOURCE.replace("{root: drops}", "{time_zone: Mars/Base}"),
+    "a currency that is none": SOURCE.replace("{root: drops}", "{currency: pounds}"),
+    "a tab": SOURCE.replace("settings: {root: drops}", "settings:\n\troot: drops"),
+    "a table that is made of others": SOURCE.replace("silver.events", "gold.people"),
     "a stream's limit that is a word": SOURCE.replace('"{date}.csv"', '"{date}.csv", max_expanded_bytes: 1 GB'),
 }
 MAPPINGS = {
@@ -163,6 +182,30 @@ MAPPINGS = {
     "columns that are a number": MAPPING.replace("{event_id: id}", "5"),
     "a column that is none": MAPPING.replace("event_id", "evnt_id"),
     "no YAML": "streams: {orders\n",
+    "nothing": "",
+    "a key twice": MAPPING + "streams: {}\n",
+    "a record of no format": MAPPING.replace("format: csv, ", ""),
+    "a record of a format that is none": MAPPING.replace("format: csv", "format: excel"),
+    "a record without fields": MAPPING.replace(", schema: id STRING", ""),
+    "fields that are a list": MAPPING.replace("schema: id STRING", "schema: [id]"),
+    "a line without a pattern": MAPPING.replace("format: csv, schema: id STRING", "format: text, fields: [id]"),
+    "a pattern that is none": MAPPING.replace("format: csv, schema: id STRING", "format: text, pattern: '(a', fields: [id]"),
+    "more fields than groups": MAPPING.replace("format: csv, schema: id STRING", "format: text, pattern: '(a)', fields: [id, at]"),
+    "SQL that is a list": MAPPING.replace("event_id: id", "event_id: [id]"),
+    "SQL that asks for the clock": MAPPING.replace("event_id: id", "event_at: current_timestamp()"),
+    "a condition that asks for the clock": MAPPING.replace("{columns:", "{where: at < now(), columns:"),
+    "a condition that is a list": MAPPING.replace("{columns:", "{where: [id], columns:"),
+    "further columns that are a list": MAPPING.replace("{columns:", "{extra: [id], columns:"),
+    "a namespace that is none": MAPPING.replace("{columns:", "{identifiers: [{namespace: emial, value: id}], columns:"),
+    "an identifier without a value": MAPPING.replace("{columns:", "{identifiers: [{namespace: email}], columns:"),
+    "identifiers that are a mapping": MAPPING.replace("{columns:", "{identifiers: {email: id}, columns:"),
+    "a stream to look up that is none": MAPPING.replace("tables:", "lookup: {stream: ordrs, 'on': id, columns: [at]}, tables:"),
+    "a table that is made of others": MAPPING.replace(
+        "silver.events: {columns: {event_id: id}}", "gold.people: {columns: {person_id: id}}"
+    ),
+    "a table that its source does not list": MAPPING.replace(
+        "silver.events: {columns: {event_id: id}}", "silver.orders: {columns: {order_id: id}}"
+    ),
 }
 
 
@@ -172,9 +215,28 @@ def test_whatever_is_wrong_with_one_file_is_said_of_it_and_costs_no_other(conf, 
     write(conf, **{folder.removesuffix("s"): content})
     assert list(declarations.faults()) == ["extra_shop"]
     # what a stream says to its connector is named by the file's place in the repository
-    assert f"{folder}/extra_shop.yml" in declarations.faults()["extra_shop"]
+    said = declarations.faults()["extra_shop"]
+    assert f"{folder}/extra_shop.yml" in said and "\n" not in said
     assert [one.source for one in declarations.sound_sources()] == others
     assert "sandbox_site" in settings.sources_of("silver.events")
+
+
+def test_a_source_that_nothing_maps_is_named_where_it_says_what_it_fills(conf):
+    (conf / "mappings/extra_shop.yml").unlink()
+    assert (
+        "mappings/extra_shop.yml: no such file, but conf/sources/extra_shop.yml says silver: ['silver.events']"
+        in settings.faults()["extra_shop"]
+    )
+    write(conf, SOURCE.replace("silver: [silver.events]\n", ""))
+    settings.source.cache_clear()
+    assert settings.faults() == {}
+
+
+def test_wrong_rules_cost_no_source(conf):
+    settings.rules.cache_clear()
+    (conf / "rules/identity.yml").write_text("namespaces: {}\n")
+    assert settings.faults() == {}
+    settings.rules.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["refund", "event", "extra__shop", "extra_"])

@@ -2,17 +2,19 @@
 
 import dataclasses
 import re
+import shutil
 
 import pytest
 import yaml
 
 from conf import settings
 from conf.settings import SettingsError
-from conf.tables import Check, table
+from conf.tables import Check, Field, table
 from spark_jobs.engine import check, runner
 from spark_jobs.engine.check import mistakes
 from spark_jobs.errors import SelectionError
 from spark_jobs.io.lake import Lake
+from spark_jobs.job import jobs
 from tests.real.reports import conf_with
 
 
@@ -29,7 +31,7 @@ def with_mapping(change):
 
 
 def test_what_is_right_is_said_to_be_right_and_leaves_nothing(spark, home):
-    assert mistakes(["silver.order_lines", "journeys.sessions", "gold.orders_daily"], lambda: spark) == []
+    assert list(mistakes(["silver.order_lines", "journeys.sessions", "gold.orders_daily"], lambda: spark)) == []
     assert list(home.iterdir()) == []
 
 
@@ -45,6 +47,105 @@ def test_a_wrong_mapping_is_one_sentence_with_its_file(spark, home, tmp_path, ch
     with conf_with(tmp_path / "conf", with_mapping(change)):
         (found,) = mistakes(["silver.order_lines"], lambda: spark)
     assert re.search(said, found), found
+
+
+def test_every_mistake_is_said_and_what_is_sound_is_tried_all_the_same(spark, home, tmp_path):
+    with conf_with(tmp_path / "conf", with_mapping({"quantity": "quantiti +", "currency": "curency"})):
+        rules = tmp_path / "conf/rules/segments.yml"
+        rules.write_text(rules.read_text().replace("orders >= 3", "ordrs >= 3").replace("revenue_amount >= 200", "revenu >= 200"))
+        (tmp_path / "conf/sources/wrong.yml").write_text("source: wrong\nconector: file_drop\n", encoding="utf-8")
+        found = list(mistakes(["silver.order_lines", "segments.memberships", "segments.profiles"], lambda: spark))
+    said = (
+        r"sources/wrong\.yml: unknown keys \['conector'\]",
+        r"rules/segments\.yml: segments\.multi_buyers\.when: 'ordrs >= 3' is no SQL",
+        r"rules/segments\.yml: segments\.high_value\.when: 'revenu >= 200' is no SQL",
+        r"mappings/sandbox_shop\.yml, silver\.order_lines: stream order_lines: columns\.quantity: 'quantiti \+' is no SQL",
+        r"mappings/sandbox_shop\.yml, silver\.order_lines: stream order_lines: columns\.currency: 'curency' is no SQL",
+    )
+    assert len(found) == len(said), found
+    for one in said:
+        (sentence,) = [sentence for sentence in found if re.search(one, sentence)]
+        assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"where": "quantity"}, r"stream order_lines: where: 'quantity' is of type string; it must be boolean"),
+        ({"where": "sum(quantity) > 1"}, r"stream order_lines: where: 'sum\(quantity\) > 1' is no SQL"),
+        ({"identifiers": [{"namespace": "email", "value": "emial"}]}, r"stream order_lines: identifiers\.0: 'emial' is no SQL"),
+    ],
+)
+def test_what_a_mapping_says_besides_columns_is_tried_too(spark, home, tmp_path, change, said):
+    source, mapping = with_mapping({})
+    mapping["streams"]["order_lines"]["tables"]["silver.order_lines"] |= change
+    with conf_with(tmp_path / "conf", (source, mapping)):
+        (found,) = mistakes(["silver.order_lines"], lambda: spark)
+    assert re.search(said, found), found
+
+
+def test_fields_that_spark_does_not_know_are_named_by_their_stream(spark, home, tmp_path):
+    source, mapping = with_mapping({})
+    mapping["streams"]["order_lines"]["record"]["schema"] = "order_id STRNG"
+    with conf_with(tmp_path / "conf", (source, mapping)):
+        (found,) = mistakes(["silver.order_lines"], lambda: spark)
+    assert "conf/mappings/sandbox_shop.yml, silver.order_lines: stream order_lines: record: " in found and "STRNG" in found
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"columns": (Field("day", "dat"),)}, r"gold/orders_daily\.yml: columns\.day: type is 'dat'; it must be one of Spark SQL's"),
+        (
+            {"checks": (Check("odd", "warn", expect="orders + 1"),)},
+            r"gold/orders_daily\.yml: check odd: expect: .* of type bigint; it must be boolean",
+        ),
+        ({"checks": (Check("odd", "warn", expect="orders >"),)}, r"gold/orders_daily\.yml: check odd: expect: 'orders >' is no SQL"),
+    ],
+)
+def test_what_spark_cannot_use_of_a_contract_is_named_by_its_place(spark, monkeypatch, change, said):
+    contract = dataclasses.replace(table("gold.orders_daily"), **change)
+    monkeypatch.setattr(check, "table", lambda name: contract)
+    (found,) = check._wrong_contract("gold.orders_daily", spark)
+    assert re.search(said, found), found
+
+
+def test_sums_that_cannot_be_made_are_named(spark, monkeypatch):
+    odd = ({"input": "orders", "column": "gros_amount", "equals": "orderz"},)
+    contract = dataclasses.replace(table("gold.orders_daily"), conservation=odd)
+    monkeypatch.setattr(check, "table", lambda name: contract if name == "gold.orders_daily" else table(name))
+    column, equals = check._wrong_sums(jobs()["gold.orders_daily"], spark)
+    assert "gold/orders_daily.yml: conservation of orders: column: 'gros_amount' is no SQL" in column
+    assert "conservation of orders: equals: 'orderz' is no SQL" in equals
+
+
+def test_code_that_fails_is_one_sentence(spark, home):
+    def broken(orders, platform):
+        raise NameError("name 'ordes' is not defined")
+
+    job = dataclasses.replace(jobs()["gold.orders_daily"], transform=broken)
+    said = check._mistake(Lake(spark, str(home / "lake")), job, None)
+    assert said and said.startswith("gold.orders_daily: NameError: name 'ordes' is not defined, line ")
+
+
+def test_files_that_nobody_reads_are_named(tmp_path, monkeypatch):
+    shutil.copytree(settings.CONF, tmp_path / "conf", ignore=shutil.ignore_patterns("__pycache__", "adr"))
+    monkeypatch.setattr(check, "CONF", tmp_path / "conf")
+    assert list(check._wrong_files(())) == []
+    names = ("sources/podcast.yaml", "rules/segments.json", "tables/gold/visits.YML", "contracts/trial_started.yml", "mappings/podcast.yml")
+    for name in names:
+        (tmp_path / "conf" / name).write_text("{}")
+    found = list(check._wrong_files(()))
+    assert [next(name for name in names if name in one) for one in found] == list(names)
+    assert all("is read by nobody" in one for one in found[:4]) and "there is no conf/sources/podcast.yml" in found[4]
+
+
+def test_a_table_that_nothing_makes_is_named(monkeypatch):
+    monkeypatch.setattr(check, "table_names", lambda: ("gold.visits", "gld.visits", "ops.runs"))
+    monkeypatch.setattr(check, "table", lambda name: None)
+    layer, job = sorted(check._wrong_files(()))
+    assert "tables/gld/visits.yml: 'gld' is no layer; there are ['silver'" in layer
+    assert "tables/gold/visits.yml: nothing makes this table; write spark_jobs/gold/visits.py" in job
 
 
 def test_a_check_of_a_column_that_there_is_not_names_the_contract(spark, home, monkeypatch):
@@ -64,23 +165,23 @@ def test_what_check_would_have_named_ends_a_run_as_a_mistake_that_no_retry_mends
 def test_a_wrong_file_needs_no_spark_and_is_named_once(home, tmp_path):
     with conf_with(tmp_path / "conf"):
         (tmp_path / "conf/sources/wrong.yml").write_text("source: wrong\nconector: file_drop\n", encoding="utf-8")
-        (found,) = mistakes([], no_session)
+        found = next(mistakes([], no_session))
         assert "wrong.yml: unknown keys ['conector']" in found
-        assert mistakes(["wrong"], no_session) == [found]
+        assert next(mistakes(["wrong"], no_session)) == found
 
 
 def test_one_source_is_tried_with_its_own_tables_alone(spark, home, monkeypatch):
     tried = []
     monkeypatch.setattr(check, "tried", lambda _, job, source, days: tried.append((job.table, source)))
-    assert mistakes(["sandbox_shop"], lambda: spark) == []
+    assert list(mistakes(["sandbox_shop"], lambda: spark)) == []
     assert {source for _, source in tried} == {"sandbox_shop"} and "silver.order_lines" in {name for name, _ in tried}
 
 
 def test_what_is_neither_table_nor_source_is_named(home):
     with pytest.raises(SelectionError, match="nothing is called 'sandbox_shap'"):
-        mistakes(["sandbox_shap"], no_session)
+        list(mistakes(["sandbox_shap"], no_session))
 
 
 def test_the_key_of_the_home_is_not_touched(spark, home):
-    mistakes(["silver.contacts"], lambda: spark)
+    assert list(mistakes(["silver.contacts"], lambda: spark)) == []
     assert not (home / "vault").exists()
