@@ -151,7 +151,8 @@ def test_each_new_model_credits_what_it_says_and_the_others_are_as_before(done):
     for row in sorted(by_model["linear"].values(), key=lambda row: row["position"] or 0):
         if row["reason"] is None and row["credit"] > 0:
             paths[row["conversion_id"]].append(row)
-    assert max(map(len, paths.values())) >= 3
+    # of a path of one every model says the same
+    assert max(map(len, paths.values())) >= 2
     for conversion, path in paths.items():
         ages = [(row["converted_at"] - touched_at[row["touchpoint_id"]]) / dt.timedelta(days=1) for row in path]
         weights = {
