@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from conf.tables import table, table_names
 from spark_jobs.engine.runner import tried
 from spark_jobs.engine.selection import select_tables
 from spark_jobs.engine.signature import files_of
+from spark_jobs.engine.waves import AT_ONCE
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.functions.plans import ANALYSED_ALONE
 from spark_jobs.functions.ruled import declared_wrongly, each_wrong, told, wrong_sql
@@ -181,17 +183,21 @@ def _wrong_jobs(pairs: Iterable[tuple[Job, str | None]], session: Callable[[], S
             unread |= {CONF / "tables" / f"{name.replace('.', '/')}.yml"} if said else set()
         lake.spark.conf.set(ANALYSED_ALONE, "true")
         try:
-            for job, source in pairs:
-                said = (
-                    list(wrong_expressions(lake, source, job.table)) if job.is_mapped() and source else list(_wrong_sums(job, lake.spark))
-                )
-                yield from said
-                if not said and not unread & files_of(job, source):
-                    yield from filter(None, [_mistake(lake, job, source)])
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                for said in pool.map(lambda pair: _tried(lake, *pair, unread), pairs):
+                    yield from said
         except SettingsError as error:
             yield str(error)
         finally:
             lake.spark.conf.unset(ANALYSED_ALONE)
+
+
+def _tried(lake: Lake, job: Job, source: str | None, unread: set[Path]) -> list[str]:
+    """What is wrong with what a job is made of, else what keeps it from being built. unread: files that are wrong, of which a job cannot be made."""
+    said = list(wrong_expressions(lake, source, job.table) if job.is_mapped() and source else _wrong_sums(job, lake.spark))
+    if said or unread & files_of(job, source):
+        return said
+    return [one for one in [_mistake(lake, job, source)] if one]
 
 
 def _wrong_contract(name: str, spark: SparkSession) -> Iterator[str]:
