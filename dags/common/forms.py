@@ -36,7 +36,9 @@ def picks(title: str, description: str, choices: Mapping[str, str], only: bool =
     choices: value -> the words it is shown with. only: other values are refused; else a list or a single text of any values is taken
     over REST.
     """
-    kinds: dict[str, Any] = {"type": ["null", "array"], "items": {"type": "string", "enum": [*choices]}} if only else {"type": ["null", "array", "string"]}
+    kinds: dict[str, Any] = (
+        {"type": ["null", "array"], "items": {"type": "string", "enum": [*choices]}} if only else {"type": ["null", "array", "string"]}
+    )
     return Param(None, title=title, description=description, examples=[*choices], values_display=dict(choices), **kinds)
 
 

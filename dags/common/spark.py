@@ -143,8 +143,11 @@ class CommandOperator(BaseOperator):
 
     def said(self, context: Any, begun: str = "") -> dict[str, Any]:
         """What the commands of the plan print last, in one; the `note` of each, after the words begun, is the run's note and the value `plan`."""
-        env = {**CommandOperator.environment(self, context), **spark_remote(context["ti"])}
-        results = [self.result_of(context, [sys.executable, "-m", *words], env) for words in self.plan]
+        env = CommandOperator.environment(self, context)
+        results = [
+            self.result_of(context, [sys.executable, "-m", *words], {**env, **spark_remote(context["ti"], str(number))})
+            for number, words in enumerate(self.plan)
+        ]
         note = "\n\n".join(filter(None, (begun, *(result["note"] for result in results))))
         context["ti"].xcom_push(key="plan", value=note)
         note_on_run(context, note)
@@ -236,12 +239,13 @@ class SparkJobOperator(CommandOperator):
         return {**super().environment(context), **spark_remote(context["ti"])}
 
 
-def spark_remote(ti: Any) -> dict[str, str]:
-    """How a task's command finds the Spark Connect server; nothing where commands are submitted to a cluster."""
+def spark_remote(ti: Any, *which: str) -> dict[str, str]:
+    """How a task's command (which: of several) finds the Spark Connect server; nothing where commands are submitted to a cluster."""
     if platform().submit_mode != "connect":
         return {}
     # one session per try: whoever knows the run can interrupt exactly this try's work, and a stopped id is never used again
-    session = uuid.uuid5(uuid.NAMESPACE_URL, "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), str(ti.try_number))))
+    names = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), str(ti.try_number), *which)
+    session = uuid.uuid5(uuid.NAMESPACE_URL, "/".join(names))
     return {"SPARK_REMOTE": f"{os.environ.get('THROUGHLINE_SPARK_REMOTE', DEFAULT_REMOTE)}/;session_id={session};user_id=throughline"}
 
 
