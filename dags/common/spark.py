@@ -33,7 +33,8 @@ from conf.settings import CONF, REPOSITORY, home, platform, read_yaml
 NO_RETRY = {2: "a mistake that trying again does not mend", 3: "a gate stopped the batch: nothing of it was published"}
 # Airflow kills the task itself 5 s after it asked it to end
 KILL_AFTER_SECONDS = 4
-DRY_RUN = "**Dry run: nothing was changed.** To do it, trigger again with dry_run off."
+# Airflow shows the first line of a note: what the plan comes to stands there
+DRY_RUN = "**Dry run: nothing was changed.** {}\n\nTo do it, trigger again with dry_run off."
 DEFAULT_REMOTE = "sc://127.0.0.1:15002"
 
 
@@ -141,14 +142,14 @@ class CommandOperator(BaseOperator):
             raise AirflowSkipException("a dry run: nothing was done")
         return self.said(context, DRY_RUN)
 
-    def said(self, context: Any, begun: str = "") -> dict[str, Any]:
-        """What the commands of the plan print last, in one; the `note` of each, after the words begun, is the run's note and the value `plan`."""
+    def said(self, context: Any, words: str = "{}") -> dict[str, Any]:
+        """What the commands of the plan print last, in one; the `note` of each, within these words, is the run's note and the value `plan`."""
         env = CommandOperator.environment(self, context)
         results = [
-            self.result_of(context, [sys.executable, "-m", *words], {**env, **spark_remote(context["ti"], str(number))})
-            for number, words in enumerate(self.plan)
+            self.result_of(context, [sys.executable, "-m", *command], {**env, **spark_remote(context["ti"], str(number))})
+            for number, command in enumerate(self.plan)
         ]
-        note = "\n\n".join(filter(None, (begun, *(result["note"] for result in results))))
+        note = words.format("\n\n".join(result["note"] for result in results))
         context["ti"].xcom_push(key="plan", value=note)
         note_on_run(context, note)
         self.has_said = True

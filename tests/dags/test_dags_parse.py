@@ -164,7 +164,7 @@ def test_a_dry_run_says_the_plan_and_touches_no_asset(operator, ran):
     assert [command for command, _ in ran] == plan
     # a session's id is never used again
     assert len({remote for _, remote in ran}) == 2 and None not in {remote for _, remote in ran}
-    assert said["note"] == ti.pushed["plan"] == f"{spark.DRY_RUN}\n\nplan 1\n\nplan 2" and said["parts"] == 2
+    assert said["note"] == ti.pushed["plan"] == spark.DRY_RUN.format("plan 1\n\nplan 2") and said["parts"] == 2
     assert task.outlets == [] and spark.PlanLink().get_link(task, ti_key=ti).endswith("/dags/d/runs/r/tasks/t/xcom")
 
 
