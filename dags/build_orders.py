@@ -8,6 +8,8 @@ A gate stands before each table: a batch that fails a blocking check is not publ
 **Run again**: trigger with `from` and `to` (one run rebuilds the whole range), or backfill its days (with All Runs, where days have
 a run already); unchanged work is skipped. A scheduled run waits for the ingests that bring orders.
 
+**Dry run**: with `dry_run` it says what it would do and why, as the run's **note** and behind the first task's link `Plan`; nothing is written.
+
 **Affects** who reads the day's orders in gold or in the report.
 """
 
@@ -19,7 +21,7 @@ from airflow.sdk import DAG
 
 from connectors.kernel.declarations import sound_sources
 from dags.common.assets import assets
-from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, wait_for_runs
+from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, planned, wait_for_runs
 from dags.common.spark import SparkJobOperator
 
 # a refund or a rate may have come after the order it changes: such orders are built again first
@@ -40,6 +42,7 @@ with DAG(
         arguments=["run", *TABLES, *RANGE, "--changed"],
         outlets=assets(TABLES),
         pre_execute=partial(wait_for_runs, ingests),
+        plan=planned(*TABLES),
     )
     report = SparkJobOperator(task_id="report", arguments=["report"])
     orders >> report

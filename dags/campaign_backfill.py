@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, chain
 
 from conf.settings import rules
 from connectors.kernel.declarations import sound_sources
 from dags.common.defaults import COMMON, FIRST_DAY, LAST_DAY
-from dags.common.forms import campaigns, day, picks
+from dags.common.forms import campaigns, day, dry_run, picks
 from dags.common.spark import CommandOperator, PlanOperator, SparkJobOperator
 
 LAYERS = ("identity", "journeys", "attribution", "segments", "gold")
@@ -34,7 +34,7 @@ PARAMS = {
     "models": picks(
         "Models", "Attribution models of interest; empty: all (all are always rebuilt)", {m: m for m in rules("attribution")["models"]}
     ),
-    "dry_run": Param(True, type="boolean", title="Dry run", description="Only say what would be done: the answer is the run's note"),
+    "dry_run": dry_run(True),
 }
 
 with DAG(
@@ -52,10 +52,5 @@ with DAG(
     conform = SparkJobOperator.partial(task_id="conform", arguments=["run", "silver", "--source", "{source}", *RANGE]).expand(
         source=plan.output
     )
-    last = conform
-    pull >> load >> conform
-    for layer in LAYERS:
-        step = SparkJobOperator(task_id=layer, arguments=["run", layer, *RANGE, "--changed"])
-        last >> step
-        last = step
-    last >> SparkJobOperator(task_id="report", arguments=["report"])
+    layers = [SparkJobOperator(task_id=layer, arguments=["run", layer, *RANGE, "--changed"]) for layer in LAYERS]
+    chain(pull, load, conform, *layers, SparkJobOperator(task_id="report", arguments=["report"]))

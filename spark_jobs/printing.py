@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -35,3 +38,9 @@ def listing(*columns: str, numbers: tuple[str, ...] = (), title: str = "", frame
 def cell(value: object, style: str = "") -> Text:
     """One cell or line, shown harmlessly; None is empty."""
     return Text("" if value is None else shown(value), style=style)
+
+
+def say_plan(note: str, facts: Mapping[str, Any]) -> None:
+    """A plan as Markdown, and with its facts as JSON in the last line, for the task whose run it is the note of."""
+    print(note)
+    print(json.dumps({**facts, "note": note}), flush=True)

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import CronPartitionTimetable
 
 from dags.common.callbacks import say_what_failed
-from dags.common.forms import day
+from dags.common.forms import day, dry_run
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,9 @@ RANGE = ["--from", FIRST_DAY, "--to", LAST_DAY]
 RANGE_PARAMS = {
     "from": day("First day (UTC)", "Inclusive. A run by hand needs both days, or a partition key (advanced options)"),
     "to": day("Last day (UTC)", "Inclusive"),
+    "dry_run": dry_run(False),
 }
-TASK_DEFAULTS = {
+TASK_DEFAULTS: dict[str, Any] = {
     "owner": "data-ops",
     "retries": 2,
     "retry_delay": dt.timedelta(seconds=15),
@@ -33,17 +34,22 @@ TASK_DEFAULTS = {
     "execution_timeout": dt.timedelta(hours=6),
     "on_failure_callback": say_what_failed,
 }
-COMMON = {"start_date": START, "catchup": False, "default_args": TASK_DEFAULTS, "max_active_runs": 1, "max_active_tasks": 2}
+COMMON: dict[str, Any] = {"start_date": START, "catchup": False, "default_args": TASK_DEFAULTS, "max_active_runs": 1, "max_active_tasks": 2}
 MAX_WAIT_SECONDS = 2 * 3600
+
+
+def planned(*words: str) -> list[list[str]]:
+    """The commands that say what `run` would build with these words, of the run's range and what changed since."""
+    return [["spark_jobs", "plan", *words, *RANGE, "--changed", "--note"]]
 
 
 def wait_for_runs(dag_ids: list[str], context: Any) -> None:
     """Before a scheduled day is built: wait until none of these DAGs runs or is queued. A range given by hand is built at once, and a run
     without any days is refused at once.
 
-    After MAX_WAIT_SECONDS the build goes on with what there is; the days that come in later are rebuilt by the next run (--changed).
+    A dry run is answered at once too. After MAX_WAIT_SECONDS the build goes on with what there is; the days that come in later are rebuilt by the next run (--changed).
     """
-    if context["params"].get("from") or not context["dag_run"].partition_key:
+    if context["params"].get("from") or context["params"].get("dry_run") or not context["dag_run"].partition_key:
         return
     until = time.monotonic() + MAX_WAIT_SECONDS
     if str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)) == "scheduled":

@@ -25,13 +25,20 @@ def day(title: str, description: str) -> Param:
     return Param(None, type=["null", "string"], format="date", title=title, description=description)
 
 
+def dry_run(is_on: bool) -> Param:
+    """The switch that makes a run say what it would do, and do nothing."""
+    return Param(is_on, type="boolean", title="Dry run", description="Only say what would be done: the answer is the run's note")
+
+
 def picks(title: str, description: str, choices: Mapping[str, str], only: bool = True) -> Param:
     """A list to pick several from, or none.
 
     choices: value -> the words it is shown with. only: other values are refused; else a list or a single text of any values is taken
     over REST.
     """
-    kinds = {"type": ["null", "array"], "items": {"type": "string", "enum": [*choices]}} if only else {"type": ["null", "array", "string"]}
+    kinds: dict[str, Any] = (
+        {"type": ["null", "array"], "items": {"type": "string", "enum": [*choices]}} if only else {"type": ["null", "array", "string"]}
+    )
     return Param(None, title=title, description=description, examples=[*choices], values_display=dict(choices), **kinds)
 
 

@@ -18,12 +18,12 @@ import subprocess
 import sys
 import urllib.parse
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from conf.doors import OTHERS
 from conf.printing import shown
@@ -33,6 +33,8 @@ from conf.settings import CONF, REPOSITORY, home, platform, read_yaml
 NO_RETRY = {2: "a mistake that trying again does not mend", 3: "a gate stopped the batch: nothing of it was published"}
 # Airflow kills the task itself 5 s after it asked it to end
 KILL_AFTER_SECONDS = 4
+# Airflow shows the first line of a note: what the plan comes to stands there
+DRY_RUN = "**Dry run: nothing was changed.** {}\n\nTo do it, trigger again with dry_run off."
 DEFAULT_REMOTE = "sc://127.0.0.1:15002"
 
 
@@ -47,11 +49,13 @@ class ReportLink(BaseOperatorLink):
 
 
 class PlanLink(BaseOperatorLink):
-    """What the run would do, or does: the task's result, whole."""
+    """What the run would do, or does, whole; none where the task said no plan."""
 
     name = "Plan"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        if not getattr(operator, "has_said", False):
+            return ""
         base, run = os.environ.get("AIRFLOW__API__BASE_URL", ""), urllib.parse.quote(ti_key.run_id)
         return f"{base}/dags/{ti_key.dag_id}/runs/{run}/tasks/{ti_key.task_id}/xcom"
 
@@ -75,6 +79,11 @@ def check_range(arguments: Sequence[str]) -> None:
                 ) from None
 
 
+def is_dry(context: Any) -> bool:
+    """Whether the run was asked only to say what it would do."""
+    return bool(context.get("params", {}).get("dry_run"))
+
+
 def note_on_run(context: Any, text: str) -> None:
     """Say it on the run's own page, as its note; where no Airflow of ours runs, the task's log alone says it. Never an error."""
     if os.environ.get("THROUGHLINE_EMBEDDED") and "ti" in context:
@@ -89,15 +98,21 @@ class CommandOperator(BaseOperator):
     """`python -m <module> <arguments>`; the command's last line of output, a JSON object, is the task's result.
 
     arguments: templated; '{source}' stands for `source`, which may be mapped. An exit code in NO_RETRY fails the task for good.
+    plan: commands, each a module and its arguments, that say what the whole run would do: they alone run in a dry run, in which a task without
+    a plan is skipped.
     """
 
-    template_fields: Sequence[str] = ("arguments",)
+    template_fields: Sequence[str] = ("arguments", "plan")
     ui_color = "#e8eef4"
-    operator_extra_links = (ReportLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (ReportLink(), PlanLink())
 
-    def __init__(self, *, arguments: Sequence[str], module: str = "connectors", source: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *, arguments: Sequence[str], module: str = "connectors", source: str = "", plan: Sequence[Sequence[str]] = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.arguments = list(arguments)
+        self.plan = [list(words) for words in plan]
+        self.has_said = False
         self.module = module
         self.source = source
         self._process: subprocess.Popen[str] | None = None
@@ -118,15 +133,37 @@ class CommandOperator(BaseOperator):
             "THROUGHLINE_HOLDER": "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index))),
         }
 
-    def execute(self, context: Any) -> dict[str, Any]:
-        command = self.command()
+    def execute(self, context: Any) -> Any:
+        if not is_dry(context):
+            return self.result_of(context, self.command(), self.environment(context))
+        # nothing is written, of which Airflow's assets must not say that it was
+        self.outlets = []
+        if not self.plan:
+            raise AirflowSkipException("a dry run: nothing was done")
+        return self.said(context, DRY_RUN)
+
+    def said(self, context: Any, words: str = "{}") -> dict[str, Any]:
+        """What the commands of the plan print last, in one; the `note` of each, within these words, is the run's note and the value `plan`."""
+        env = CommandOperator.environment(self, context)
+        results = [
+            self.result_of(context, [sys.executable, "-m", *command], {**env, **spark_remote(context["ti"], str(number))})
+            for number, command in enumerate(self.plan)
+        ]
+        note = words.format("\n\n".join(result["note"] for result in results))
+        context["ti"].xcom_push(key="plan", value=note)
+        note_on_run(context, note)
+        self.has_said = True
+        return {key: value for result in results for key, value in result.items()} | {"note": note}
+
+    def result_of(self, context: Any, command: list[str], env: dict[str, str]) -> dict[str, Any]:
+        """Run a command; what it prints last, if that is a JSON object."""
         try:
             check_range(command)
         except AirflowFailException as error:
             note_on_run(context, str(error))
             raise
         self.log.info("running: %s", " ".join(command))
-        code, last = self._run(command, {**os.environ, **self.environment(context)})
+        code, last = self._run(command, {**os.environ, **env})
         if code == 3:
             self._refresh_report()
         if code in NO_RETRY:
@@ -175,18 +212,15 @@ class CommandOperator(BaseOperator):
 
 
 class PlanOperator(CommandOperator):
-    """A command that says what its run will do: `note` of its JSON object goes on the run's page, `sources` is the task's result."""
+    """A command that says what its run will do, dry or not; the `sources` of its JSON object are the task's result."""
 
     operator_extra_links = (PlanLink(),)
 
     def __init__(self, *, arguments: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(arguments=arguments, module="spark_jobs", **kwargs)
+        super().__init__(arguments=arguments, module="spark_jobs", plan=[["spark_jobs", *arguments]], **kwargs)
 
-    def execute(self, context: Any) -> list[str]:
-        said = super().execute(context)
-        context["ti"].xcom_push(key="plan", value=said["note"])
-        note_on_run(context, said["note"])
-        return list(said["sources"])
+    def execute(self, context: Any) -> Any:
+        return list(self.said(context)["sources"])
 
 
 class SparkJobOperator(CommandOperator):
@@ -203,13 +237,17 @@ class SparkJobOperator(CommandOperator):
         return [*submit_command(), str(REPOSITORY / "spark_jobs" / "__main__.py"), *self.given()]
 
     def environment(self, context: Any) -> dict[str, str]:
-        env = super().environment(context)
-        if platform().submit_mode == "connect":
-            ti = context["ti"]
-            # one session per try: whoever knows the run can interrupt exactly this try's work, and a stopped id is never used again
-            session = uuid.uuid5(uuid.NAMESPACE_URL, "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), str(ti.try_number))))
-            env["SPARK_REMOTE"] = f"{os.environ.get('THROUGHLINE_SPARK_REMOTE', DEFAULT_REMOTE)}/;session_id={session};user_id=throughline"
-        return env
+        return {**super().environment(context), **spark_remote(context["ti"])}
+
+
+def spark_remote(ti: Any, *which: str) -> dict[str, str]:
+    """How a task's command (which: of several) finds the Spark Connect server; nothing where commands are submitted to a cluster."""
+    if platform().submit_mode != "connect":
+        return {}
+    # one session per try: whoever knows the run can interrupt exactly this try's work, and a stopped id is never used again
+    names = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index), str(ti.try_number), *which)
+    session = uuid.uuid5(uuid.NAMESPACE_URL, "/".join(names))
+    return {"SPARK_REMOTE": f"{os.environ.get('THROUGHLINE_SPARK_REMOTE', DEFAULT_REMOTE)}/;session_id={session};user_id=throughline"}
 
 
 def submit_command() -> list[str]:

@@ -86,11 +86,15 @@ def secrets(folder: Annotated[Path, typer.Argument(help="where docker/compose.ym
 
 
 @app.command()
-def maintain(lake: Annotated[str, typer.Option(help="root of the lake; default: conf/platform.yml")] = "") -> None:
+def maintain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say how many files, bytes and rows it is about")] = False,
+    lake: Annotated[str, typer.Option(help="root of the lake; default: conf/platform.yml")] = "",
+) -> None:
     """Compact and vacuum every table and drop rows older than its retention."""
-    from spark_jobs.embedded.maintain import maintain as run_maintain
+    from spark_jobs.embedded.maintain import maintain as run_maintain, plan
+    from spark_jobs.printing import say_plan
 
-    run_maintain(lake)
+    say_plan(*plan(lake)) if dry_run else run_maintain(lake)
 
 
 @app.command()

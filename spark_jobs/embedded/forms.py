@@ -38,6 +38,9 @@ def plan(
     to: Annotated[str, typer.Option("--to", help="last day, inclusive")] = "",
     source: Annotated[str, typer.Option(help="only this source's part of shared tables")] = "",
     changed: Annotated[bool, typer.Option(help="also the days that inputs touched since the last success")] = False,
+    note: Annotated[
+        bool, typer.Option("--note", help="as the note of a run: Markdown, which is also in the JSON of the last line")
+    ] = False,
     lake: Annotated[str, typer.Option(help="root of the lake; default: conf/platform.yml")] = "",
 ) -> None:
     """What `run` would build with the same words, and why; or what a backfill would do, given the answers of its form (`plan '{"from": …}'`).
@@ -46,20 +49,20 @@ def plan(
     """
     words = what or []
     if from_ or to:
-        of_selection(words, from_, to, source, changed, lake)
+        of_selection(words, from_, to, source, changed, note, lake)
     elif len(words) > 1:
         raise ThroughlineError(f"say for which days {' '.join(words)} would be built: --from and --to (YYYY-MM-DD)")
     else:
         of_form(words[0] if words else "{}")
 
 
-def of_selection(words: list[str], from_: str, to: str, source: str, changed: bool, root: str) -> None:
-    """The engine's plan, a line per part of a table, and its sum as JSON in the last line."""
+def of_selection(words: list[str], from_: str, to: str, source: str, changed: bool, is_note: bool, root: str) -> None:
+    """The engine's plan, a line per part of a table, and its sum as JSON in the last line; is_note: as Markdown, and whole in the JSON too."""
     from spark_jobs.command import day, open_lake
-    from spark_jobs.engine.plan import steps
+    from spark_jobs.engine.plan import note_of, steps
     from spark_jobs.engine.selection import select_tables
     from spark_jobs.io.ranges import Range
-    from spark_jobs.printing import cell, console, listing
+    from spark_jobs.printing import cell, console, listing, say_plan
 
     if not words:
         raise ThroughlineError("say what would be built: tables, layers, +table, table+ or all")
@@ -71,17 +74,21 @@ def of_selection(words: list[str], from_: str, to: str, source: str, changed: bo
         own = declared(source).silver
         names = [name for name in names if not own or name in own]
     found = steps(open_lake(root), names, Range(first, last), source or None, changed)
+    busy = [one for one in found if not one.is_idle]
+    facts = {"tables": len({one.table for one in busy}), "parts": len(busy), "idle": len(found) - len(busy)}
+    if is_note:
+        return say_plan(note_of(found, Range(first, last)), facts)
     lines = listing("table", "days", "rows to read", "why", numbers=("rows to read",))
     for one in found:
         lines.add_row(cell(one.name), cell(one.days), f"{one.rows:,}", cell(one.why))
     console().print(lines if found else "nothing to build: no source has delivered anything to these tables yet")
-    busy = [one for one in found if not one.is_idle]
-    print(json.dumps({"tables": len({one.table for one in busy}), "parts": len(busy), "idle": len(found) - len(busy)}), flush=True)
+    print(json.dumps(facts), flush=True)
 
 
 def of_form(answers: str) -> None:
     """What the answers of campaign_backfill's form ask for."""
     from spark_jobs.ops.backfill import plan as of_answers
+    from spark_jobs.printing import say_plan
 
     try:
         said = json.loads(answers)
@@ -92,8 +99,7 @@ def of_form(answers: str) -> None:
             f'{answers!r} is no JSON object: write it as {{"sources": ["sandbox_shop"], "from": "2026-03-24"}}, or tables with --from and --to'
         )
     made = of_answers(said, platform().lake)
-    print(made["note"])
-    print(json.dumps(made), flush=True)
+    say_plan(made["note"], made)
 
 
 @app.command(hidden=True)

@@ -98,13 +98,21 @@ def drop_old(root: str, before: dt.datetime) -> None:
 
     def attempt() -> None:
         log = opened(root, table(LOG))
-        rows = rows_as_declared(log, table(LOG)).to_pylist()
-        newest = newest_states(log, [row["claim"] for row in rows])
-        kept = [row for row in rows if row["claimed_at"] >= before or row == newest[row["claim"]]]
-        if len(kept) < len(rows):
+        old, kept = old_rows(log, before)
+        if old:
             overwrite_rows(log, table(LOG), [tuple(row.values()) for row in kept])
 
     until_first(attempt)
+
+
+def old_rows(log: DeltaTable, before: dt.datetime) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of the log that drop_old drops, and those that it leaves."""
+    rows = rows_as_declared(log, table(LOG)).to_pylist()
+    newest = newest_states(log, [row["claim"] for row in rows])
+    split: tuple[list[dict[str, Any]], list[dict[str, Any]]] = [], []
+    for row in rows:
+        split[row["claimed_at"] >= before or row == newest[row["claim"]]].append(row)
+    return split
 
 
 def written_generation(lake: Lake, claim: str) -> int:

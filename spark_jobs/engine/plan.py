@@ -129,7 +129,20 @@ def told(lake: Lake, names: list[str], first: dt.date, last: dt.date, changed: b
     except (ThroughlineError, SettingsError) as error:
         return [f"- no plan: {error}"]
     wanted = set(sources)
-    busy = [one for one in found if not one.is_idle and (not wanted or not one.source or one.source in wanted)]
+    return listed(found, [one for one in found if not one.is_idle and (not wanted or not one.source or one.source in wanted)])
+
+
+def note_of(found: list[Step], days: Range) -> str:
+    """The plan as Markdown: what it comes to, then a line per part."""
+    busy = [one for one in found if not one.is_idle]
+    parts, tables = len(busy), len({one.table for one in busy})
+    said = f"{parts} part{'s' * (parts != 1)} of {tables} table{'s' * (tables != 1)}" if busy else "nothing"
+    begun = f"As the lake is now, {days.first} to {days.last} would build {said}."
+    return "\n".join([begun, "", *listed(found, busy)])
+
+
+def listed(found: list[Step], busy: list[Step]) -> list[str]:
+    """A line of Markdown for each of the parts that would be built, and one for how many others there are."""
     lines = [f"- `{one.name}` {one.days}: {one.rows:,} rows to read, {one.why}" for one in busy]
     idle = len(found) - len(busy)
     return [*lines, *([f"- {idle} more with nothing to do"] if idle else [])]

@@ -15,6 +15,8 @@ from conf.tables import table_names
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted((REPOSITORY / "dags").glob("[!_]*.py"))
 CONTEXT = {"params": {"from": None, "to": None}, "partition_key": "2026-11-10"}
+# what campaign_backfill's task does in every run
+ALWAYS = "campaign_backfill.plan"
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +36,24 @@ def dags() -> dict[str, DAG]:
     return found
 
 
-def commands(dag: DAG) -> dict[str, list[str]]:
-    """The command of every task for one day, this machine's Python left out."""
-    found = {}
+def commands(dag: DAG) -> dict[str, list[list[str]]]:
+    """The command of every task for one day, and those of its dry run where it has a plan; this machine's Python left out."""
+    found, environment = {}, dag.get_template_env()
+
+    def rendered(words: list[str]) -> list[str]:
+        return ["python", "-m", *(environment.from_string(w).render(**CONTEXT) for w in words)]
+
     for task in dag.tasks:
         if task.is_mapped:
             module = "spark_jobs" if task.task_type == "SparkJobOperator" else "connectors"
             words = [module, *task.partial_kwargs["arguments"]]
         elif hasattr(task, "arguments"):
             words = [task.module, *task.arguments]
+            if task.plan and f"{dag.dag_id}.{task.task_id}" != ALWAYS:
+                found[f"{task.task_id}.dry_run"] = [rendered(said) for said in task.plan]
         else:
             continue
-        environment = dag.get_template_env()
-        found[task.task_id] = ["python", "-m", *(environment.from_string(w).render(**CONTEXT) for w in words)]
+        found[task.task_id] = [rendered(words)]
     return found
 
 
@@ -94,13 +101,110 @@ def test_every_table_is_an_asset_of_a_task_and_every_asset_is_a_table(dags):
 
 
 def test_rendered_commands_equal_the_golden_files(dags):
-    rendered = {f"{d.dag_id}.{task}": " ".join(words) + "\n" for d in dags.values() for task, words in commands(d).items()}
+    rendered = {
+        f"{d.dag_id}.{task}": "".join(" ".join(words) + "\n" for words in lines)
+        for d in dags.values()
+        for task, lines in commands(d).items()
+    }
     if os.environ.get("GOLDEN") == "write":
         for stale in GOLDEN.glob("*.txt"):
             stale.unlink()
         for name, text in rendered.items():
             (GOLDEN / f"{name}.txt").write_text(text, encoding="utf-8")
     assert rendered == {p.stem: p.read_text(encoding="utf-8") for p in GOLDEN.glob("*.txt")}
+
+
+def test_every_form_has_a_dry_run_that_the_first_task_alone_answers(dags):
+    for dag in dags.values():
+        assert dag.params.get_param("dry_run").schema["type"] == "boolean"
+        assert dag.params["dry_run"] is (dag.dag_id == "campaign_backfill")
+        (first,) = dag.roots
+        assert first.plan and not any(task.plan for task in dag.tasks if task is not first and not task.is_mapped)
+
+
+class Told:
+    """A task instance that keeps what is pushed."""
+
+    dag_id, run_id, task_id, map_index, try_number = "d", "r", "t", -1, 1
+
+    def __init__(self) -> None:
+        self.pushed = {}
+
+    def xcom_push(self, key, value):
+        self.pushed[key] = value
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """What commands a task runs, each of which says a plan."""
+    from dags.common.spark import CommandOperator
+
+    found = []
+
+    def run(self, command, env):
+        found.append((command[2:], env.get("SPARK_REMOTE")))
+        return 0, f'{{"note": "plan {len(found)}", "parts": {len(found)}}}'
+
+    monkeypatch.delenv("THROUGHLINE_EMBEDDED", raising=False)
+    monkeypatch.setattr(CommandOperator, "_run", run)
+    return found
+
+
+DAY = ["--from", "2026-11-10", "--to", "2026-11-10"]
+
+
+@pytest.mark.parametrize("operator", ["CommandOperator", "SparkJobOperator"])
+def test_a_dry_run_says_the_plan_and_touches_no_asset(operator, ran):
+    from dags.common import spark
+    from dags.common.assets import assets
+
+    plan = [["connectors", "pull", "s", *DAY], ["spark_jobs", "plan", *DAY]]
+    task = getattr(spark, operator)(task_id="t", arguments=["run", *DAY], plan=plan, outlets=assets(["gold.people"]))
+    said = task.execute({"params": {"dry_run": True}, "ti": (ti := Told())})
+    assert [command for command, _ in ran] == plan
+    # a session's id is never used again
+    assert len({remote for _, remote in ran}) == 2 and None not in {remote for _, remote in ran}
+    assert said["note"] == ti.pushed["plan"] == spark.DRY_RUN.format("plan 1\n\nplan 2") and said["parts"] == 2
+    assert task.outlets == [] and spark.PlanLink().get_link(task, ti_key=ti).endswith("/dags/d/runs/r/tasks/t/xcom")
+
+
+def test_a_run_that_is_not_dry_runs_its_one_command_and_keeps_its_assets(ran):
+    from dags.common import spark
+    from dags.common.assets import assets
+
+    for params in ({}, {"dry_run": False}, {"dry_run": None}):
+        task = spark.SparkJobOperator(
+            task_id="t", arguments=["run", *DAY], plan=[["spark_jobs", "plan", *DAY]], outlets=assets(["gold.people"])
+        )
+        task.execute({"params": params, "ti": (ti := Told())})
+        assert task.outlets and not ti.pushed and spark.PlanLink().get_link(task, ti_key=ti) == ""
+    assert [command for command, _ in ran] == [["spark_jobs", "run", *DAY]] * 3
+
+
+def test_a_task_without_a_plan_is_skipped_in_a_dry_run_also_when_it_is_cleared(ran):
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from dags.common.spark import CommandOperator
+
+    with pytest.raises(AirflowSkipException, match="dry run"):
+        CommandOperator(task_id="t", arguments=["pull", "s", *DAY]).execute({"params": {"dry_run": True}, "ti": Told()})
+    assert not ran
+
+
+def test_a_dry_run_without_a_range_fails_for_good_and_one_with_a_day_does_not_wait(ran):
+    from types import SimpleNamespace
+
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from dags.common.defaults import wait_for_runs
+    from dags.common.spark import CommandOperator
+
+    task = CommandOperator(task_id="t", arguments=[], plan=[["spark_jobs", "plan", "--from", "", "--to", ""]])
+    with pytest.raises(AirflowFailException, match="no range"):
+        task.execute({"params": {"dry_run": True}, "ti": Told()})
+    assert not ran
+    run = SimpleNamespace(partition_key="2026-11-10", run_type="scheduled")
+    wait_for_runs(["build_orders"], {"params": {"dry_run": True}, "dag_run": run, "ti": None})
 
 
 def test_parsing_imports_neither_spark_nor_great_expectations():

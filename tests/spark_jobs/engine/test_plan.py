@@ -70,5 +70,9 @@ def test_the_command_prints_the_plan_and_its_sum(ran):
     done = worlds.command(home, "spark_jobs", *words)
     assert "gold.people" in done.stdout
     assert json.loads(done.stdout.splitlines()[-1]) == {"tables": 0, "parts": 0, "idle": 8}
+    noted = worlds.command(home, "spark_jobs", *words, "--note").stdout
+    said = json.loads(noted.splitlines()[-1])
+    assert said.pop("note") in noted and said == {"tables": 0, "parts": 0, "idle": 8}
+    assert f"{worlds.FIRST} to {worlds.LAST} would build nothing." in noted and "8 more with nothing to do" in noted
     wrong = worlds.command(home, "spark_jobs", "plan", "gold", "silver", check=False)
     assert wrong.returncode == 2 and "--from and --to" in wrong.stderr
