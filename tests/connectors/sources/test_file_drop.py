@@ -19,8 +19,37 @@ from connectors.kernel import formats, pulls
 from connectors.kernel.errors import FailedStreamsError, MissingFolderError, StreamDeclarationError, UnreadableFileError
 from connectors.kernel.formats import csv_records, line_records
 from connectors.kernel.landing import Landing, landed
+from tests.connectors.contract import ConnectorContract
 
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
+
+
+class Folders:
+    """A world of dropped files, one for each stream and day; the name of a spoiled one is somebody's address."""
+
+    secrets = ("bea@mail.example",)
+
+    def __init__(self, root: Path) -> None:
+        streams = {name: {"path": ["{date}.jsonl", "*.jsonl.gz"]} for name in ("orders", "refunds", "visits")}
+        self.source = Source("contract_shop", "file_drop", streams, "shop", account="main", api_version="3")
+        self.root = root / self.source.source
+
+    def serve(self, stream, day, records):
+        (self.root / stream).mkdir(parents=True, exist_ok=True)
+        (self.root / stream / f"{day}.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
+
+    def spoil(self, stream):
+        (self.root / stream / f"{self.secrets[0]} 1.jsonl.gz").write_bytes(b"no gzip")
+
+    def close(self, stream):
+        (self.root / stream).rename(self.root / f"{stream}-elsewhere")
+        (self.root / stream).symlink_to("/")
+
+
+class TestContract(ConnectorContract):
+    @pytest.fixture
+    def world(self, home) -> Folders:
+        return Folders(home / "drops")
 
 
 @pytest.fixture
