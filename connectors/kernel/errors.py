@@ -53,6 +53,10 @@ class TooMuchDataError(ConnectorError):
     """A vendor answers no question of this size; a smaller slice may be answered."""
 
 
+class NothingThereError(ConnectorError):
+    """What was asked for is not there any more; whoever asked goes on without it."""
+
+
 class PassingError(ConnectorError):
     """A hindrance that passes by itself; retry_after: the seconds after which another try is welcome, None when nobody said."""
 
@@ -73,6 +77,10 @@ class TemporaryError(PassingError):
 
 class LandingError(PassingError):
     """The landing folder cannot be written: its disk is full or read-only; what is landed is whole."""
+
+
+class StreamBusyError(PassingError):
+    """Another pull holds the lease of the same stream; try again when it is done."""
 
 
 class LandingBusyError(PassingError):
