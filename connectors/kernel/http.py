@@ -138,9 +138,7 @@ class Client:
     calls: int = 0
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-            raise ForeignOriginError(f"base_url is {shown(self.base_url)}; give an https:// URL: credentials must not travel in clear")
+        refuse_clear(self.base_url, "base_url")
         self._session = requests.Session()
         # in place of ~/.netrc, whose words would take that of the connection's
         self._session.auth = lambda prepared: prepared
@@ -252,6 +250,37 @@ class Client:
 
     def _said(self, text: str) -> str:
         return shown(redacted(text, self.auth.secrets()))
+
+
+def refuse_clear(url: str, key: str) -> None:
+    """Raises ForeignOriginError where credentials would travel in clear to another machine."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+        raise ForeignOriginError(f"{key} is {shown(url)}; give an https:// URL: credentials must not travel in clear")
+
+
+def form_poster(url: str, seconds: float = 30.0) -> Callable[[Mapping[str, str]], tuple[int, Mapping[str, object]]]:
+    """What sends forms to a vendor's token URL, and gives the status and the JSON object that came ({} where none did).
+
+    Raises ForeignOriginError for a URL in clear; what it gives raises TemporaryError where no whole answer comes.
+    """
+    refuse_clear(url, "token_url")
+
+    def post(form: Mapping[str, str]) -> tuple[int, Mapping[str, object]]:
+        headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+        try:
+            response = requests.post(
+                url, data=dict(form), headers=headers, auth=lambda prepared: prepared, timeout=seconds, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise TemporaryError(f"{_named(url)}: no whole answer for a token ({type(error).__name__}); try again later") from None
+        try:
+            said = parsed(response.content)
+        except ValueError:
+            said = None
+        return response.status_code, said if isinstance(said, dict) else {}
+
+    return post
 
 
 def classified(status: int, content: bytes, rules: Iterable[Rule]) -> str:
