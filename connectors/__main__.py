@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import os
 import sys
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from conf import doors, settings
 from conf.personal import masked_text
 from conf.printing import shown
-from connectors.errors import ConnectorError
+from connectors.kernel import pulls
+from connectors.kernel.connector import Counts, Plan
+from connectors.kernel.errors import ConnectorError, FailedStreamsError, StreamDeclarationError
 from connectors.kernel.landing import CANNOT_WRITE, Landing
 
 app = typer.Typer(
@@ -38,28 +40,32 @@ def pull(
     from_: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first day, inclusive")],
     to: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, inclusive")],
     run_id: Annotated[str, typer.Option(help="stands in every record; by default a new one")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be landed, and write nothing")] = False,
 ) -> None:
-    """Land a source's records of the days from..to; prints one JSON line with counts. What is landed already is skipped."""
+    """Land a source's records of the days from..to; prints one JSON line with counts. What is landed already is skipped; a stream that fails
+    costs no other, and is named at the end."""
     if from_ > to:
         raise ConnectorError(f"--from {from_.date()} is after --to {to.date()}; give the first day first")
     declared = settings.source(source)
     where = settings.platform().landing
     if "://" in where:
         raise ConnectorError(f"landing is {where}; files are dropped into a local folder: set landing in conf/platform.yml to one")
-    settings.refuse_full_disk(where)
     run = run_id or f"pull-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-    connector = _connector(declared)
-    counts = connector.pull(
-        declared, from_.date(), to.date(), Landing(Path(where), run), lambda text: typer.echo(shown(masked_text(text)), err=True)
-    )
-    streams = {name: dataclasses.asdict(count) for name, count in counts.items()}
-    total = {key: sum(one[key] for one in streams.values()) for key in ("files", "landed", "skipped", "records")}
-    line = {"source": source, "from": f"{from_:%Y-%m-%d}", "to": f"{to:%Y-%m-%d}", "run_id": run, **total, "streams": streams}
-    typer.echo(json.dumps(line))
+    act = pulls.plan if dry_run else pulls.pull
+    if not dry_run:
+        settings.refuse_full_disk(where)
+    with _failures() as (failed, done):
+        done |= act(declared, from_.date(), to.date(), Landing(Path(where), run), _say)
+    streams = {name: _told(one) for name, one in done.items()}
+    total = {key: sum(one[key] for one in streams.values()) for key in ("files", "landed", "skipped", "refused", "records")}
+    line = {"source": source, "from": f"{from_:%Y-%m-%d}", "to": f"{to:%Y-%m-%d}", "run_id": run, "dry_run": dry_run, **total}
+    typer.echo(json.dumps({**line, "failed": sorted(failed), "streams": streams}))
+    if failed:
+        raise FailedStreamsError(failed, done)
 
 
 @app.command()
-def check(names: Annotated[list[str] | None, typer.Argument(help="sources; all where none is named")] = None) -> None:
+def declarations(names: Annotated[list[str] | None, typer.Argument(help="sources; all where none is named")] = None) -> None:
     """Try the declarations of sources: their files, mappings, and what their streams say to their connectors. One sentence per mistake."""
     from connectors.kernel.declarations import faults
 
@@ -73,11 +79,53 @@ def check(names: Annotated[list[str] | None, typer.Argument(help="sources; all w
     raise typer.Exit(2 if said else 0)
 
 
-def _connector(declared: settings.Source) -> ModuleType:
-    known = sorted(p.stem for p in (Path(__file__).parent / "sources").glob("*.py") if p.stem != "__init__")
-    if declared.connector not in known:
-        raise ConnectorError(f"conf/sources/{declared.source}.yml: connector is {declared.connector!r}; allowed are {known}")
-    return importlib.import_module(f"connectors.sources.{declared.connector}")
+@app.command()
+def check(source: Annotated[str, typer.Argument(help="by default every source")] = "") -> None:
+    """Take the cheapest real look at whether each stream can be pulled; prints one JSON line for each source. Nothing is pulled."""
+    every: dict[str, Sequence[ConnectorError]] = {}
+    for name in (source,) if source else settings.source_names():
+        with _failures(name) as (failed, found):
+            found |= pulls.check(settings.checked(name))
+        streams = {stream: {"state": "empty" if one.is_empty else "ok", "said": _harmless(one.said)} for stream, one in found.items()}
+        said = {title: _harmless("; ".join(map(str, errors))) for title, errors in failed.items()}
+        typer.echo(json.dumps({"source": name, "streams": streams, "failed": said}))
+        every |= failed
+    if every:
+        raise FailedStreamsError(every, {})
+
+
+@contextmanager
+def _failures(source: str = "") -> Iterator[tuple[dict[str, Sequence[ConnectorError]], dict[str, Any]]]:
+    """What failed in the block, by "source.stream" (or by source, where its declaration is wrong and one is given), and what was done."""
+    failed: dict[str, Sequence[ConnectorError]] = {}
+    done: dict[str, Any] = {}
+    try:
+        yield failed, done
+    except FailedStreamsError as error:
+        failed |= error.failures
+        done |= error.done
+    except (StreamDeclarationError, settings.SettingsError) as error:
+        if not source:
+            raise
+        failed[source] = [ConnectorError(str(error))]
+
+
+def _told(done: Counts | Plan) -> dict[str, Any]:
+    """A stream's counts, and what is planned of it, as the JSON line has them: without what is unknown or names a person."""
+    counts, slices = (done.counts, done.slices) if isinstance(done, Plan) else (done, None)
+    told = {key: getattr(counts, key) for key in ("files", "landed", "skipped", "refused", "records")}
+    if slices is None:
+        return told
+    listed = [{key: one for key, one in dataclasses.asdict(piece).items() if one is not None} for piece in slices]
+    return told | {"slices": [{key: _harmless(one) if isinstance(one, str) else one for key, one in piece.items()} for piece in listed]}
+
+
+def _harmless(text: str) -> str:
+    return shown(masked_text(text))
+
+
+def _say(text: str) -> None:
+    typer.echo(_harmless(text), err=True)
 
 
 @sandbox.command()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-
 from conf import settings
-from connectors.errors import MissingFolderError, StreamDeclarationError
+from connectors.kernel.connector import connector_of
+from connectors.kernel.errors import MissingFolderError, StreamDeclarationError
 
 
 def faults() -> dict[str, str]:
     """By the name of a source, the sentence that says what is wrong with its declaration."""
     found = settings.faults()
     for source in settings.sources():
-        declared = importlib.import_module(f"connectors.sources.{source.connector}").declared
+        connector = connector_of(source)
         try:
             for stream in source.streams:
-                declared(source, stream)
+                connector.declared(source, stream)
         except StreamDeclarationError as error:
             found[source.source] = str(error)
         except MissingFolderError:  # a matter of this machine, not of the declaration

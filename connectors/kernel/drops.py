@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from connectors.errors import UnreadableFileError
+from connectors.kernel.errors import UnreadableFileError
 from connectors.kernel.landing import Cut
 
 READ_BYTES = 2**17

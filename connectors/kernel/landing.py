@@ -34,7 +34,7 @@ import orjson
 
 from conf.landing import beside
 from conf.settings import KEPT_BYTES, made
-from connectors.errors import ChangedFileError, ConnectorError, LandingBusyError, LandingError, UnreadableFileError
+from connectors.kernel.errors import ChangedFileError, ConnectorError, LandingBusyError, LandingError, UnreadableFileError
 
 MANIFEST = "manifest.json"
 ORDER = ("extracted_at", "slice_id", "attempt")
@@ -305,11 +305,11 @@ class Landing:
     @contextmanager
     def _new_attempt(self, piece: Slice) -> Iterator[tuple[Path, int]]:
         """The folder and number of a slice's next attempt; the folder is removed when the block raises."""
-        slice_folder = self.root / piece.source / piece.stream / piece.account / piece.slice_id
+        slice_folder = self._slice_folder(piece)
         with _writing(slice_folder):
             made(self.root)
             slice_folder.mkdir(parents=True, exist_ok=True)
-            attempt = 1 + max((int(one.name) for one in slice_folder.iterdir() if one.name.isdigit()), default=0)
+            attempt = 1 + _last_attempt(slice_folder)
             folder = slice_folder / str(attempt)
             try:
                 folder.mkdir()
@@ -320,6 +320,9 @@ class Landing:
         except Exception:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _slice_folder(self, piece: Slice) -> Path:
+        return self.root / piece.source / piece.stream / piece.account / piece.slice_id
 
     def _envelope_head(self, piece: Slice, attempt: int, extracted_at: datetime) -> bytes:
         """The part of the envelope that all records of an attempt share, as the open beginning of a JSON object."""
@@ -340,8 +343,8 @@ class Landing:
         }
         return orjson.dumps(shared)[:-1]
 
-    def _publish(self, folder: Path, piece: Slice, attempt: int, extracted_at: datetime, kind: str, files: list[dict[str, Any]]) -> Landed:
-        manifest = {
+    def _manifest(self, piece: Slice, attempt: int, extracted_at: datetime, kind: str, files: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
             "source": piece.source,
             "stream": piece.stream,
             "account": piece.account,
@@ -358,10 +361,46 @@ class Landing:
             "origin": dict(piece.origin),
             "files": files,
         }
+
+    def _publish(self, folder: Path, piece: Slice, attempt: int, extracted_at: datetime, kind: str, files: list[dict[str, Any]]) -> Landed:
+        manifest = self._manifest(piece, attempt, extracted_at, kind, files)
         with _writing(folder):
             write_durably(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
             fsync_folder(folder.parent)
         return Landed(folder, manifest)
+
+
+class Rehearsal(Landing):
+    """A landing that writes nothing: it reads what would be landed, and keeps what each attempt's manifest would say."""
+
+    def __init__(self, root: Path, run_id: str) -> None:
+        super().__init__(root, run_id)
+        self.attempts: list[Landed] = []
+
+    def land_records(self, piece: Slice, records: Iterable[Record], extracted_at: datetime) -> Landed:
+        """What would be landed: every record is read, so that what would be refused is."""
+        return self._rehearsed(piece, sum(1 for _ in records), extracted_at)
+
+    def land_whole(self, piece: Slice, file: BinaryIO, sha256: str, count: Callable[[Path], int], extracted_at: datetime) -> Landed:
+        """What would be landed of a Parquet file."""
+        return self._rehearsed(piece, count(Path(file.name)), extracted_at)
+
+    @contextmanager
+    def alone(self, source: str, stream: str, say: Callable[[str], None]) -> Iterator[None]:
+        """Who only reads is in nobody's way."""
+        yield
+
+    def _rehearsed(self, piece: Slice, records: int, extracted_at: datetime) -> Landed:
+        folder = self._slice_folder(piece)
+        attempt = 1 + max(_last_attempt(folder), *(int(one.manifest["attempt"]) for one in self.attempts if one.folder.parent == folder), 0)
+        manifest = self._manifest(piece, attempt, extracted_at, "rehearsal", [{"records": records}])
+        self.attempts.append(done := Landed(folder / str(attempt), manifest))
+        return done
+
+
+def _last_attempt(folder: Path) -> int:
+    """The highest number of a slice's attempts, killed ones too; 0 when there is none."""
+    return max((int(one.name) for one in folder.iterdir() if one.name.isdigit()), default=0) if folder.is_dir() else 0
 
 
 def _locked(lock: BinaryIO) -> bool:

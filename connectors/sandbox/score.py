@@ -11,7 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from deltalake import DeltaTable, QueryBuilder
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
-from connectors.errors import ConnectorError
+from connectors.kernel.errors import ConnectorError
 
 QUARANTINE = {"source": pl.String, "_file": pl.String, "_row": pl.Int64, "_reason": pl.String}
 SOURCE, SHOP, MARKETING = "sandbox_site", "sandbox_shop", "sandbox_marketing"

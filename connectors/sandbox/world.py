@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from connectors.errors import ConnectorError
+from connectors.kernel.errors import ConnectorError
 from connectors.sandbox import effects, log, orders as shop, people as folk, visits as traffic
 from connectors.sandbox.chance import DAY, Ints
 from connectors.sandbox.mess import MESS, Mess

@@ -47,7 +47,7 @@ DAY = Range(dt.date(2026, 1, 1), dt.date(2026, 1, 1))
 ENDINGS = {"sources": ".yml", "mappings": ".yml", "rules": ".yml", "tables": ".yml", "contracts": ".json"}
 READABLE = (".yml", ".yaml", ".json")
 # spark_jobs imports no connector
-STREAMS = (sys.executable, "-m", "connectors", "check")
+STREAMS = (sys.executable, "-m", "connectors", "declarations")
 
 
 def rule_names() -> list[str]:

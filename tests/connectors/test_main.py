@@ -69,6 +69,28 @@ def test_a_source_without_files_ends_well_and_says_so(tmp_path):
     assert done.returncode == 0 and done.stderr.count("no files match") == len(source("sandbox_shop").streams)
 
 
+def test_a_check_of_every_source_goes_through_all_and_says_once_what_they_lack(tmp_path):
+    folder = tmp_path / "drops/sandbox_site/events"
+    folder.mkdir(parents=True)
+    (folder / "2026-11-20.jsonl.gz").write_bytes(gzip.compress(b'{"id": "1"}\n'))
+    done = connectors(tmp_path, "check")
+    told = {one["source"]: one for one in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 2 and list(told) == list(source_names())
+    assert told["sandbox_site"] == {
+        "source": "sandbox_site",
+        "streams": {"events": {"state": "ok", "said": "1 files match, the last of them is 2026-11-20.jsonl.gz"}},
+        "failed": {},
+    }
+    assert {one["state"] for one in told["sandbox_shop"]["streams"].values()} == {"empty"}
+    # one of its streams comes with the repository
+    assert list(told["complete_journey"]["streams"]) == ["fx_rates"]
+    assert done.stderr.count("complete_journey reads files below THROUGHLINE_DATA, which is not set") == 1
+    sound = connectors(tmp_path, "check", "sandbox_shop")
+    assert (sound.returncode, sound.stderr) == (0, "")
+    unknown = connectors(tmp_path, "check", "nobody")
+    assert unknown.returncode == 2 and "error: no source 'nobody': conf/sources has [" in unknown.stderr
+
+
 @pytest.mark.parametrize("name", source_names())
 def test_every_declared_stream_is_understood(name, tmp_path, monkeypatch):
     monkeypatch.setenv("THROUGHLINE_DATA", str(tmp_path))

@@ -111,16 +111,16 @@ def test_airflow_loses_the_dags_of_wrong_declarations_alone_and_names_file_and_k
 
 
 def test_the_connectors_say_each_wrong_declaration_in_one_sentence(repository):
-    sound = run(repository, "-m", "connectors", "check")
+    sound = run(repository, "-m", "connectors", "declarations")
     assert (sound.returncode, sound.stdout) == (0, "")
     write(repository / "conf", SOURCE.replace("{path:", "{pth:"))
-    wrong = run(repository, "-m", "connectors", "check", "extra_shop")
+    wrong = run(repository, "-m", "connectors", "declarations", "extra_shop")
     assert wrong.returncode == 2 and wrong.stdout.startswith(
         "conf/sources/extra_shop.yml: streams.orders: unknown keys ['pth'], or no path"
     )
     assert len(wrong.stdout.splitlines()) == 1 and wrong.stderr == ""
-    assert run(repository, "-m", "connectors", "check", "sandbox_shop").returncode == 0
-    none = run(repository, "-m", "connectors", "check", "extra_shap")
+    assert run(repository, "-m", "connectors", "declarations", "sandbox_shop").returncode == 0
+    none = run(repository, "-m", "connectors", "declarations", "extra_shap")
     assert none.returncode == 2 and "no source 'extra_shap'" in none.stderr
 
 

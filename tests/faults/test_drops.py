@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from conf.settings import REPOSITORY, DiskFullError, Source, refuse_full_disk
-from connectors.errors import LandingBusyError, LandingError, StreamDeclarationError, UnreadableFileError
-from connectors.kernel import landing as landing_module
+from connectors.kernel import deliveries, landing as landing_module, pulls
 from connectors.kernel.drops import Folder
+from connectors.kernel.errors import FailedStreamsError, LandingBusyError, LandingError, StreamDeclarationError, UnreadableFileError
 from connectors.kernel.landing import Landing, landed, newest_of
 from connectors.sources import file_drop
 
@@ -61,8 +61,11 @@ def pull(home: Path, source: Source | None = None, first: dt.date = FIRST, last:
     """(counts, sentences), the refused files' among them."""
     said: list[str] = []
     try:
-        counts = file_drop.pull(source or shop(), first, last, Landing(home / "landing", "run-1"), said.append)["orders"]
-    except UnreadableFileError as error:
+        counts = pulls.pull(source or shop(), first, last, Landing(home / "landing", "run-1"), said.append)["orders"]
+    except FailedStreamsError as error:
+        failure = error.failures["shop.orders"][0]
+        if not isinstance(failure, UnreadableFileError):
+            raise failure from error
         return None, [*said, *str(error).split("\n")]
     return counts, said
 
@@ -210,7 +213,7 @@ def test_a_clock_that_was_set_back_lands_nothing_twice_and_keeps_the_order(drops
         def now(cls, tz=None):
             return dt.datetime.now(tz) + dt.timedelta(hours=hours)
 
-    for module in (landing_module, file_drop):
+    for module in (landing_module, deliveries):
         monkeypatch.setattr(module, "datetime", Clock)
     day(drops, 25, "a")
     pull(tmp_path)
@@ -346,8 +349,8 @@ def test_a_file_that_its_mapping_cannot_read_costs_itself_and_not_what_its_day_h
         file = tmp_path / "drops" / name / stream / path.replace("{date}", "2026-03-25").replace("{delivery}", str(delivery))
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    with pytest.raises(UnreadableFileError, match="nothing of it was landed") as error:
-        file_drop.pull(source, FIRST, LAST, Landing(tmp_path / "landing", "run-1"), print)
+    with pytest.raises(FailedStreamsError, match="nothing of it was landed") as error:
+        pulls.pull(source, FIRST, LAST, Landing(tmp_path / "landing", "run-1"), print)
     assert str(error.value).startswith(f"{file}: ") and told in str(error.value) and "@" not in str(error.value)
     assert [one.manifest["attempt"] for one in attempts(tmp_path, name, stream)] == [1]
 
@@ -365,7 +368,7 @@ def test_json_lines_without_a_record_are_an_empty_delivery_of_what_a_mapping_rea
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
     source = Source("sandbox_marketing", "file_drop", {"contacts": {"path": "{date}.jsonl"}}, "shop")
-    assert file_drop.pull(source, FIRST, LAST, Landing(tmp_path / "landing", "run-1"), print)["contacts"].landed == 1
+    assert pulls.pull(source, FIRST, LAST, Landing(tmp_path / "landing", "run-1"), print)["contacts"].landed == 1
 
 
 # --- what cannot be read

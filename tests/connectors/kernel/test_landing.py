@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.errors import ConnectorError
 from connectors.kernel import landing as module
+from connectors.kernel.errors import ConnectorError
 from connectors.kernel.landing import Landing, Record, Slice, landed
 
 AT = datetime(2026, 11, 20, 10, 11, 12, 345678, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from connectors.errors import ConnectorError
+from connectors.kernel.errors import ConnectorError
 from connectors.sandbox.score import ad_spend, faults, fits, ledger, orders, pairs, people, rows, score, sessions_of_crawlers, with_place
 
 UNTIL = date(2026, 11, 20)

@@ -15,12 +15,41 @@ import pytest
 from hypothesis import given, strategies as st
 
 from conf.settings import Source
-from connectors.errors import MissingFolderError, StreamDeclarationError, UnreadableFileError
+from connectors.kernel import formats, pulls
+from connectors.kernel.errors import FailedStreamsError, MissingFolderError, StreamDeclarationError, UnreadableFileError
+from connectors.kernel.formats import csv_records, line_records
 from connectors.kernel.landing import Landing, landed
-from connectors.sources import file_drop
-from connectors.sources.file_drop import csv_records, line_records
+from tests.connectors.contract import ConnectorContract
 
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
+
+
+class Folders:
+    """A world of dropped files, one for each stream and day; the name of a spoiled one is somebody's address."""
+
+    secrets = ("bea@mail.example",)
+
+    def __init__(self, root: Path) -> None:
+        streams = {name: {"path": ["{date}.jsonl", "*.jsonl.gz"]} for name in ("orders", "refunds", "visits")}
+        self.source = Source("contract_shop", "file_drop", streams, "shop", account="main", api_version="3")
+        self.root = root / self.source.source
+
+    def serve(self, stream, day, records):
+        (self.root / stream).mkdir(parents=True, exist_ok=True)
+        (self.root / stream / f"{day}.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
+
+    def spoil(self, stream):
+        (self.root / stream / f"{self.secrets[0]} 1.jsonl.gz").write_bytes(b"no gzip")
+
+    def close(self, stream):
+        (self.root / stream).rename(self.root / f"{stream}-elsewhere")
+        (self.root / stream).symlink_to("/")
+
+
+class TestContract(ConnectorContract):
+    @pytest.fixture
+    def world(self, home) -> Folders:
+        return Folders(home / "drops")
 
 
 @pytest.fixture
@@ -37,7 +66,11 @@ def shop(**stream) -> Source:
 
 def pull(tmp_path, source=None, first=FIRST, last=LAST):
     said: list[str] = []
-    counts = file_drop.pull(source or shop(), first, last, Landing(tmp_path / "landing", "run-1"), said.append)["orders"]
+    try:
+        counts = pulls.pull(source or shop(), first, last, Landing(tmp_path / "landing", "run-1"), said.append)["orders"]
+    except FailedStreamsError as error:
+        (failure, *_) = error.failures["shop.orders"]
+        raise failure if not isinstance(failure, UnreadableFileError) else UnreadableFileError(str(error)) from error
     return counts, said
 
 
@@ -328,7 +361,7 @@ def test_unclosed_quotes_in_every_line_of_a_large_file_cost_time_that_grows_with
 
 
 def test_a_quote_that_stays_open_beyond_the_limit_costs_its_line_and_is_said_once(drops, tmp_path, monkeypatch):
-    monkeypatch.setattr(file_drop, "MAX_ROW_BYTES", 2**20)
+    monkeypatch.setattr(formats, "MAX_ROW_BYTES", 2**20)
     lines = [f"{n},{'x' * 90}\n" for n in range(20_000)]
     (drops / "2026-11-20.csv").write_text("".join(['a,b\n1,"open\n', *lines, '2,"open too\n', *lines, "3,y\n"]))
     counts, said = pull(tmp_path)

@@ -1,0 +1,124 @@
+"""How many calls a vendor's endpoints may be asked, counted together by all processes of a machine.
+
+A budget belongs to a (vendor, account, endpoint class) and has moving windows, as 75 calls a second and 700 a minute, of which SHARE is spent:
+the vendor counts by its own clock. What one process learns of a limit, all know: until `paused_until` nobody asks.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from conf.settings import home, made
+from connectors.kernel.errors import RateLimitedError
+
+SHARE = 0.95
+# How long a process waits for another one that writes
+BUSY_SECONDS = 30.0
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (budget TEXT NOT NULL, called_at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS calls_by_budget ON calls (budget, called_at);
+CREATE TABLE IF NOT EXISTS pauses (budget TEXT PRIMARY KEY, until REAL NOT NULL);
+"""
+COUNTED = "FROM calls WHERE budget = ? AND called_at > ?"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `calls` in any `seconds`."""
+
+    calls: int
+    seconds: float
+
+    @property
+    def spent(self) -> int:
+        """How many of them are made."""
+        return max(1, int(self.calls * SHARE))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One budget, kept in a file that every process of the machine opens.
+
+    name: "vendor/account/class". clock, sleep: seconds since 1970 and how they pass; another one only in tests.
+    """
+
+    name: str
+    limits: tuple[Limit, ...]
+    file: Path
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+
+    def take(self, most_seconds: float) -> float:
+        """Wait for a call's turn and count it; returns the seconds waited. Raises RateLimitedError at once where it would be more than
+        `most_seconds`: nobody holds a worker for that."""
+        waited = 0.0
+        while (wait := self._try()) > 0:
+            if waited + wait > most_seconds:
+                raise RateLimitedError(f"{self.name}: its budget lets the next call through in {wait:.0f} s; try again then", wait)
+            self.sleep(wait)
+            waited += wait
+        return waited
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody through for as long; a longer pause stays."""
+        with self._open() as base:
+            base.execute(
+                "INSERT INTO pauses VALUES (?, ?) ON CONFLICT (budget) DO UPDATE SET until = max(until, excluded.until)",
+                (self.name, self.clock() + seconds),
+            )
+
+    def used(self) -> tuple[tuple[Limit, int], ...]:
+        """Of each limit how many calls count now."""
+        with self._open() as base:
+            since = [(limit, (self.name, self.clock() - limit.seconds)) for limit in self.limits]
+            return tuple((limit, base.execute(f"SELECT count(*) {COUNTED}", values).fetchone()[0]) for limit, values in since)
+
+    def paused_until(self) -> float | None:
+        """The instant, in seconds since 1970, that nobody asks before; None when there is none."""
+        with self._open() as base:
+            until = base.execute("SELECT until FROM pauses WHERE budget = ?", (self.name,)).fetchone()
+        return until[0] if until and until[0] > self.clock() else None
+
+    def _try(self) -> float:
+        """0 when a call was counted, else the seconds until another try may succeed."""
+        with self._open() as base:
+            now = self.clock()
+            paused = base.execute("SELECT until FROM pauses WHERE budget = ?", (self.name,)).fetchone()
+            waits = [paused[0] - now] if paused else []
+            for limit in self.limits:
+                # of the calls in the window the one that has to leave it first
+                since = (self.name, now - limit.seconds, limit.spent - 1)
+                first = base.execute(f"SELECT called_at {COUNTED} ORDER BY called_at DESC LIMIT 1 OFFSET ?", since).fetchone()
+                waits += [first[0] + limit.seconds - now] if first else []
+            wait = max(waits, default=0.0)
+            if wait <= 0:
+                base.execute("INSERT INTO calls VALUES (?, ?)", (self.name, now))
+                oldest = now - max((limit.seconds for limit in self.limits), default=0.0)
+                base.execute("DELETE FROM calls WHERE budget = ? AND called_at <= ?", (self.name, oldest))
+                return 0.0
+        # a clock's least step on: what is due at this very instant is due
+        return max(wait, 0.001)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """The file, in a transaction that no other process writes in."""
+        if self.file.parent.parent == home():
+            made(self.file.parent)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.file, timeout=BUSY_SECONDS, isolation_level=None)) as base:
+            base.execute("PRAGMA journal_mode = WAL")
+            # a count lost with the machine's power is no loss: the vendor's window goes on meanwhile
+            base.execute("PRAGMA synchronous = NORMAL")
+            base.executescript(SCHEMA)
+            base.execute("BEGIN IMMEDIATE")
+            try:
+                yield base
+            except BaseException:
+                base.execute("ROLLBACK")
+                raise
+            base.execute("COMMIT")
