@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -19,13 +20,17 @@ ENGINE = REPOSITORY / "spark_jobs" / "engine" / "runner.py"
 SETTINGS = (CONF / "platform.yml", CONF / "spark" / "session.yml")
 NAMED_RULES = re.compile(r'\brules(?:_of)?\("(\w+)"\)')
 NAMED_TABLES = re.compile(r'\btable\("([\w.]+)"\)')
+# two threads that make trees at once count each other's depth (Python 3.11: "AST constructor recursion depth mismatch")
+PARSING = threading.Lock()
 
 
 @cache
 def imports(path: Path) -> frozenset[Path]:
     """The files of this repository that a module imports, wherever in it."""
     names = set[str]()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    with PARSING:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

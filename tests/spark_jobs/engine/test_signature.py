@@ -1,5 +1,7 @@
 """A job is built again when what decides its rows changed, and by nothing else."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from conf import settings
@@ -39,6 +41,14 @@ def test_a_file_decides_the_tables_that_depend_on_it_alone():
 )
 def test_the_engine_decides_all_tables(path):
     assert read_by(REPOSITORY / path) == set(jobs())
+
+
+def test_files_are_read_by_many_threads_at_once():
+    signature.imports.cache_clear()
+    files = sorted((REPOSITORY / "spark_jobs").rglob("*.py"))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(signature.imports.__wrapped__, files * 3))
+    assert len(found) == 3 * len(files)
 
 
 def test_the_pages_and_the_services_decide_none():
