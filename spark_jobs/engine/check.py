@@ -184,7 +184,7 @@ def _wrong_jobs(pairs: Iterable[tuple[Job, str | None]], session: Callable[[], S
         lake.spark.conf.set(ANALYSED_ALONE, "true")
         try:
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                for said in pool.map(lambda pair: _tried(lake, *pair, unread), pairs):
+                for said in pool.map(lambda pair: _tried(lake, pair[0], pair[1], unread), pairs):
                     yield from said
         except SettingsError as error:
             yield str(error)
