@@ -14,6 +14,7 @@ from typing import Any
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, functions as F, types as T
 
+from conf.rules import quoted as as_yaml
 from conf.settings import mapping, rules, source as declared_source
 from conf.tables import table
 from spark_jobs.functions.attempts import can_fail, is_carried, tried, value_of
@@ -287,7 +288,9 @@ def wrong_expressions(lake: Lake, source: str, name: str) -> Iterator[str]:
             records = _records(lake, source, stream, spec, (None, None))
             _ = records.columns
         except AnalysisException as error:
-            yield f"{where}: {'lookup or record' if spec.get('lookup') else 'record'}: {told(error)}"
+            parts = {"record": spec["record"], **({"lookup": spec["lookup"]} if spec.get("lookup") else {})}
+            said = " or ".join(f"{part} {as_yaml(held)}" for part, held in parts.items())
+            yield f"{where}: {said} cannot be read: {told(error)}"
             continue
         given = _expressions(source, target)
         conditions = {key: given.pop(key) for key in ("where",) if key in given}

@@ -89,7 +89,7 @@ def test_fields_that_spark_does_not_know_are_named_by_their_stream(spark, home, 
     mapping["streams"]["order_lines"]["record"]["schema"] = "order_id STRNG"
     with conf_with(tmp_path / "conf", (source, mapping)):
         (found,) = mistakes(["silver.order_lines"], lambda: spark)
-    assert "conf/mappings/sandbox_shop.yml, silver.order_lines: stream order_lines: record: " in found and "STRNG" in found
+    assert "conf/mappings/sandbox_shop.yml, silver.order_lines: stream order_lines: record {" in found and "order_id STRNG" in found
 
 
 @pytest.mark.parametrize(
