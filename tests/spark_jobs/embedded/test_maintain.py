@@ -48,7 +48,7 @@ def test_a_dry_run_says_what_maintain_then_does_and_writes_nothing(spark, tmp_pa
     # the oldest day is past the retention of five years
     for number, day in enumerate((dt.date(2020, 1, 1), today, today), 1):
         rows = spark.createDataFrame([(day, f"C{number}", Decimal(1), "bank")], schema).coalesce(1)
-        lake.append(rows, contract, number, Fence("a", number, "run"))
+        append(lake, rows, contract, number, Fence("a", number, "run"))
     long_ago, now = dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2026, 2, 1, tzinfo=dt.UTC)
     for generation, at in ((1, long_ago), (2, now)):
         append_rows(opened(lake.root, claims), claims, [("a", generation, "holder", at, at)])
@@ -73,7 +73,7 @@ def test_a_dry_run_counts_files_that_no_version_needs_any_more(spark, tmp_path, 
         rows = spark.createDataFrame(
             [(dt.date(2026, 3, 1), f"C{number}", Decimal(1), "bank")], "rate_date date, currency string, rate decimal(18,8), source string"
         ).coalesce(1)
-        lake.append(rows, contract, number, Fence("a", number, "run"))
+        append(lake, rows, contract, number, Fence("a", number, "run"))
     maintain.compact(lake, contract.name, dt.date(2026, 3, 2))
     found = maintain.upkeep(open_table(lake.root, contract.name), contract.name, dt.date(2026, 3, 2))
     assert found == maintain.Upkeep()
