@@ -79,6 +79,7 @@ def part_of(amount: Column, part: Column, whole: Column) -> Column:
     # a quotient has few decimals and would be rounded twice; the remainder is exact
     rest = product % divisor
     found = limited((product - rest) / divisor, 10**17).cast("decimal(20,0)") + F.when(rest * 2 >= divisor, 1).otherwise(0)
+    found = limited(found, 10**17)
     is_negative = (F.signum(numbers[0]) * F.signum(numbers[1]) * F.signum(numbers[2])) < 0
     return F.when(is_negative, -found).otherwise(found).cast("decimal(20,0)")
 
