@@ -384,6 +384,11 @@ def source_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (CONF / "sources").glob("*.yml")))
 
 
+def rule_names() -> tuple[str, ...]:
+    """Every file of conf/rules by its name, sorted."""
+    return tuple(sorted(path.stem for path in (CONF / "rules").glob("*.yml")))
+
+
 def connectors() -> tuple[str, ...]:
     """Every connector that a source may name, sorted."""
     return tuple(sorted(path.stem for path in (REPOSITORY / "connectors" / "sources").glob("*.py") if path.stem != "__init__"))

@@ -22,6 +22,7 @@ from connectors.kernel import pulls
 from connectors.kernel.connector import Counts, Plan
 from connectors.kernel.errors import ConnectorError, FailedStreamsError, StreamDeclarationError
 from connectors.kernel.landing import CANNOT_WRITE, Landing
+from connectors.kernel.pulls import harmless
 
 app = typer.Typer(
     add_completion=False,
@@ -31,7 +32,6 @@ app = typer.Typer(
 )
 sandbox = typer.Typer(no_args_is_help=True, help="A small seeded marketing world, written as files.")
 app.add_typer(sandbox, name="sandbox")
-Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
 
 
 @app.command()
@@ -86,8 +86,8 @@ def check(source: Annotated[str, typer.Argument(help="by default every source")]
     for name in (source,) if source else settings.source_names():
         with _failures(name) as (failed, found):
             found |= pulls.check(settings.checked(name))
-        streams = {stream: {"state": "empty" if one.is_empty else "ok", "said": _harmless(one.said)} for stream, one in found.items()}
-        said = {title: _harmless("; ".join(map(str, errors))) for title, errors in failed.items()}
+        streams = {stream: {"state": "empty" if one.is_empty else "ok", "said": harmless(one.said)} for stream, one in found.items()}
+        said = {title: harmless("; ".join(map(str, errors))) for title, errors in failed.items()}
         typer.echo(json.dumps({"source": name, "streams": streams, "failed": said}))
         every |= failed
     if every:
@@ -117,15 +117,11 @@ def _told(done: Counts | Plan) -> dict[str, Any]:
     if slices is None:
         return told
     listed = [{key: one for key, one in dataclasses.asdict(piece).items() if one is not None} for piece in slices]
-    return told | {"slices": [{key: _harmless(one) if isinstance(one, str) else one for key, one in piece.items()} for piece in listed]}
-
-
-def _harmless(text: str) -> str:
-    return shown(masked_text(text))
+    return told | {"slices": [{key: harmless(one) if isinstance(one, str) else one for key, one in piece.items()} for piece in listed]}
 
 
 def _say(text: str) -> None:
-    typer.echo(_harmless(text), err=True)
+    typer.echo(text, err=True)
 
 
 @sandbox.command()

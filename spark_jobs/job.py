@@ -23,7 +23,7 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame
 
-from conf.settings import CONF, REPOSITORY, SettingsError, rules
+from conf.settings import REPOSITORY, SettingsError, rule_names, rules
 from conf.tables import Replace, table, table_names
 
 # Carried by every mapped row to its end, so that a row set aside can show its origin; its bytes are in bronze.
@@ -190,8 +190,8 @@ def _job_of(name: str) -> Job | None:
     table(name)
     if unknown := sorted({*job.upstream()} - set(table_names())):
         raise SettingsError(f"{file}: inputs name {unknown}; conf/tables has {list(table_names())}")
-    if job.rules is not None and not (CONF / f"rules/{job.rules}.yml").is_file():
-        raise SettingsError(f"{file}: rules is {job.rules!r}; there are {sorted(path.stem for path in (CONF / 'rules').glob('*.yml'))}")
+    if job.rules is not None and job.rules not in rule_names():
+        raise SettingsError(f"{file}: rules is {job.rules!r}; there are {list(rule_names())}")
     summed = [rule["input"] for rule in table(name).conservation if isinstance(rule, Mapping)]
     if unknown := sorted(set(summed) - set(job.inputs)):
         raise SettingsError(

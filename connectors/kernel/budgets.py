@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from conf.settings import home, made
+from connectors.kernel.database import transaction
 from connectors.kernel.errors import RateLimitedError
 
 SHARE = 0.95
-# How long a process waits for another one that writes
-BUSY_SECONDS = 30.0
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (budget TEXT NOT NULL, called_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS calls_by_budget ON calls (budget, called_at);
@@ -104,21 +102,6 @@ class Budget:
         # a clock's least step on: what is due at this very instant is due
         return max(wait, 0.001)
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """The file, in a transaction that no other process writes in."""
-        if self.file.parent.parent == home():
-            made(self.file.parent)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self.file, timeout=BUSY_SECONDS, isolation_level=None)) as base:
-            base.execute("PRAGMA journal_mode = WAL")
-            # a count lost with the machine's power is no loss: the vendor's window goes on meanwhile
-            base.execute("PRAGMA synchronous = NORMAL")
-            base.executescript(SCHEMA)
-            base.execute("BEGIN IMMEDIATE")
-            try:
-                yield base
-            except BaseException:
-                base.execute("ROLLBACK")
-                raise
-            base.execute("COMMIT")
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        # a count lost with the machine's power is no loss: the vendor's window goes on meanwhile
+        return transaction(self.file, SCHEMA, "NORMAL")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from conf.personal import masked_text
 from conf.printing import shown
 from conf.settings import Source
-from connectors.kernel.connector import Counts, Finding, Plan, Say, connector_of
+from connectors.kernel.connector import Connector, Counts, Finding, Plan, Say, connector_of
 from connectors.kernel.errors import ConnectorError, FailedStreamsError, MissingFolderError
 from connectors.kernel.landing import Landing
 
@@ -23,13 +23,13 @@ def pull(source: Source, first_day: date, last_day: date, landing: Landing, say:
 
     Args:
         first_day, last_day: inclusive.
-        say: takes one sentence for a person to read.
+        say: takes one sentence for a person to read, made harmless.
 
     Returns: counts by stream, in the order of the declaration.
     Raises: StreamDeclarationError, before anything begins; FailedStreamsError when all that could be landed is.
     """
-    connector, said = connector_of(source), partial(_say_harmlessly, say)
-    counts, failures = _each(source, lambda one: connector.pull_stream(one, first_day, last_day, landing, said))
+    connector, said = connector_of(source), partial(_say, say)
+    counts, failures = _each(connector, source, lambda one: connector.pull_stream(one, first_day, last_day, landing, said))
     failures |= _refused(source, counts)
     if failures:
         said(_summary(source, counts, failures, "landed"))
@@ -39,8 +39,8 @@ def pull(source: Source, first_day: date, last_day: date, landing: Landing, say:
 
 def plan(source: Source, first_day: date, last_day: date, landing: Landing, say: Say) -> dict[str, Plan]:
     """What pull() would land, by stream; writes nothing. Raises as pull() would."""
-    connector, said = connector_of(source), partial(_say_harmlessly, say)
-    plans, failures = _each(source, lambda one: connector.plan_stream(one, first_day, last_day, landing, said))
+    connector, said = connector_of(source), partial(_say, say)
+    plans, failures = _each(connector, source, lambda one: connector.plan_stream(one, first_day, last_day, landing, said))
     counts = {name: one.counts for name, one in plans.items()}
     failures |= _refused(source, counts)
     for name, one in plans.items():
@@ -55,15 +55,15 @@ def plan(source: Source, first_day: date, last_day: date, landing: Landing, say:
 
 def check(source: Source) -> dict[str, Finding]:
     """The cheapest real look at every stream. Raises StreamDeclarationError; FailedStreamsError when all are looked at."""
-    found, failures = _each(source, connector_of(source).check_stream)
+    connector = connector_of(source)
+    found, failures = _each(connector, source, connector.check_stream)
     if failures:
         raise FailedStreamsError(failures, found)
     return found
 
 
-def _each(source: Source, ask: Callable[[Any], T]) -> tuple[dict[str, T], Failures]:
+def _each(connector: Connector[Any], source: Source, ask: Callable[[Any], T]) -> tuple[dict[str, T], Failures]:
     """What `ask` answers of every stream, by name; and by "source.stream" what it raised."""
-    connector = connector_of(source)
     answers: dict[str, T] = {}
     failures: Failures = {}
     streams: dict[str, Any] = {}
@@ -94,5 +94,10 @@ def _summary(source: Source, counts: Mapping[str, Counts], failures: Failures, l
     )
 
 
-def _say_harmlessly(say: Say, text: str) -> None:
-    say(shown(masked_text(text)))
+def harmless(text: str) -> str:
+    """A text in one line that shows what it is made of and names nobody."""
+    return shown(masked_text(text))
+
+
+def _say(say: Say, text: str) -> None:
+    say(harmless(text))

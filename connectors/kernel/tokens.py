@@ -14,12 +14,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from conf.settings import home, made
 from connectors.kernel.auth import Credentials, redacted
+from connectors.kernel.database import transaction
 from connectors.kernel.errors import BrokenContractError, ConnectorError, CredentialsError, TemporaryError
 
 # What a grant's request says beside the client's id and secret
@@ -148,17 +149,8 @@ class OAuth2:
     def _place(self) -> Path:
         return self.file or made(home() / "state") / "tokens.sqlite"
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        path = self._place()
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        with closing(sqlite3.connect(path, timeout=30.0)) as base:
-            base.execute("PRAGMA journal_mode = WAL")
-            # on the disk when the commit returns
-            base.execute("PRAGMA synchronous = FULL")
-            base.executescript(SCHEMA)
-            with base:
-                yield base
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self._place(), SCHEMA, "FULL")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

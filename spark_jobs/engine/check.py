@@ -21,7 +21,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from conf.contracts import FOLDER, read_contract
-from conf.settings import CONF, REPOSITORY, SettingsError, faults, mapping, platform, rules, source_names, sources_of
+from conf.settings import CONF, REPOSITORY, SettingsError, faults, mapping, platform, rule_names, rules, source_names, sources_of
 from conf.tables import table, table_names
 from spark_jobs.engine.runner import tried
 from spark_jobs.engine.selection import select_tables
@@ -48,11 +48,6 @@ ENDINGS = {"sources": ".yml", "mappings": ".yml", "rules": ".yml", "tables": ".y
 READABLE = (".yml", ".yaml", ".json")
 # spark_jobs imports no connector
 STREAMS = (sys.executable, "-m", "connectors", "declarations")
-
-
-def rule_names() -> list[str]:
-    """The files of conf/rules."""
-    return sorted(path.stem for path in (CONF / "rules").glob("*.yml"))
 
 
 def mistakes(what: Iterable[str], session: Callable[[], SparkSession]) -> Iterator[str]:

@@ -45,6 +45,11 @@ class Fence:
         """Rises with every commit of a claim and with every claim, because Delta takes a transaction version once."""
         return self.generation * COMMITS_OF_CLAIM + self.number
 
+    @property
+    def metadata(self) -> str:
+        """What a commit says of the run that made it."""
+        return json.dumps({"run_id": self.run_id})
+
 
 @dataclass(frozen=True)
 class Published:
@@ -120,7 +125,7 @@ def takes_arrow(lake: Lake, name: str) -> bool:
 
 def append_arrow(lake: Lake, rows: pa.Table, contract: Table, fence: Fence) -> None:
     """Rows added as they are, without Spark."""
-    if not append_table(lake.root, contract, rows, fence.claim, fence.txn_version, json.dumps({"run_id": fence.run_id})):
+    if not append_table(lake.root, contract, rows, fence.claim, fence.txn_version, fence.metadata):
         raise lost_claim(contract.name, fence)
 
 
@@ -132,7 +137,7 @@ def without_missing(lake: Lake, name: str, source: str | None, fence: Fence) -> 
         rows = lake.spark.read.format("delta").load(lake.path(name))
         writer = (rows.where(where) if where else rows).write.format("delta").mode("overwrite")
         writer = writer.option("txnAppId", f"{fence.claim}/{name}/mended").option("txnVersion", fence.txn_version)
-        writer = writer.option("userMetadata", json.dumps({"run_id": fence.run_id}))
+        writer = writer.option("userMetadata", fence.metadata)
         (writer.option("replaceWhere", where) if where else writer).save(lake.path(name))
     assert_ours(lake, name, before, fence)
 
@@ -223,8 +228,8 @@ def _settle(
         if rows == 0:
             return Published(same, 0, False, outranked)
         if rows == counts.get("insert", 0):
-            done = _commit(lake, fresh.drop("_fate"), contract, fence, rows, same, mode="append")
-            return Published(done.unchanged, done.changed, True, outranked)
+            append(lake, fresh.drop("_fate"), contract, rows, fence)
+            return Published(same, rows, True, outranked)
         matched = " AND ".join([*(f"t.`{k}` <=> s.`{k}`" for k in contract.keys), *([bound] if bound else [])])
         columns = [f"`{c}`" for c in contract.column_names]
         updated, inserted = ", ".join(f"{c} = s.{c}" for c in columns), ", ".join(f"s.{c}" for c in columns)
@@ -249,7 +254,7 @@ def fenced(lake: Lake, fence: Fence) -> contextlib.AbstractContextManager[None]:
         {
             "spark.databricks.delta.write.txnAppId": fence.claim,
             "spark.databricks.delta.write.txnVersion": str(fence.txn_version),
-            "spark.databricks.delta.commitInfo.userMetadata": json.dumps({"run_id": fence.run_id}),
+            "spark.databricks.delta.commitInfo.userMetadata": fence.metadata,
         },
     )
 
@@ -257,7 +262,6 @@ def fenced(lake: Lake, fence: Fence) -> contextlib.AbstractContextManager[None]:
 def _commit(
     lake: Lake, batch: DataFrame, contract: Table, fence: Fence, rows: int, unchanged: int, mode: str, replace_where: str | None = None
 ) -> Published:
-    said = json.dumps({"run_id": fence.run_id})
     if mode == "append" and lake.is_few and takes_arrow(lake, contract.name):
         append_arrow(lake, batch.toArrow(), contract, fence)
         return Published(unchanged, rows, True)
@@ -265,7 +269,7 @@ def _commit(
     writer = (
         batch.write.format("delta")
         .mode(mode)
-        .option("userMetadata", said)
+        .option("userMetadata", fence.metadata)
         .option("txnAppId", fence.claim)
         .option("txnVersion", fence.txn_version)
     )

@@ -71,8 +71,9 @@ def test_a_table_made_by_its_contract_differs_in_nothing(stored):
 
 def test_a_new_column_stops_nobody(stored):
     lake, declare = stored
-    declare(replace(STORED, columns=(*COLUMNS, Field("colour", "string"))))
+    wider = declare(replace(STORED, columns=(*COLUMNS, Field("colour", "string"))))
     refuse_changed(lake.root, [NAME])
+    assert [str(one) for one in differences(lake.root, wider)] == ["colour (string) is new"]
 
 
 def test_every_column_that_went_or_changed_is_named_in_one_sentence_and_nothing_is_written(stored):
