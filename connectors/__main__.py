@@ -19,7 +19,7 @@ from conf import doors, settings
 from conf.personal import masked_text
 from conf.printing import shown
 from connectors.kernel import pulls
-from connectors.kernel.connector import Counts, Plan
+from connectors.kernel.connector import Counts, Plan, Scope
 from connectors.kernel.errors import ConnectorError, FailedStreamsError, StreamDeclarationError
 from connectors.kernel.landing import CANNOT_WRITE, Landing
 from connectors.kernel.pulls import harmless
@@ -41,6 +41,9 @@ def pull(
     to: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, inclusive")],
     run_id: Annotated[str, typer.Option(help="stands in every record; by default a new one")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be landed, and write nothing")] = False,
+    scheduled: Annotated[bool, typer.Option("--scheduled", help="the days are a schedule's: streams with a cursor go on from it")] = False,
+    account: Annotated[str, typer.Option(help="one of the source's accounts; by default all")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="records of each slice, for a try: what is landed is not loaded")] = None,
 ) -> None:
     """Land a source's records of the days from..to; prints one JSON line with counts. What is landed already is skipped; a stream that fails
     costs no other, and is named at the end."""
@@ -55,7 +58,7 @@ def pull(
     if not dry_run:
         settings.refuse_full_disk(where)
     with _failures() as (failed, done):
-        done |= act(declared, from_.date(), to.date(), Landing(Path(where), run), _say)
+        done |= act(declared, Scope(from_.date(), to.date(), not scheduled, account, limit), Landing(Path(where), run), _say)
     streams = {name: _told(one) for name, one in done.items()}
     total = {key: sum(one[key] for one in streams.values()) for key in ("files", "landed", "skipped", "refused", "records")}
     line = {"source": source, "from": f"{from_:%Y-%m-%d}", "to": f"{to:%Y-%m-%d}", "run_id": run, "dry_run": dry_run, **total}

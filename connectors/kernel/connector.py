@@ -1,4 +1,4 @@
-"""What a connector is: a module below connectors/sources with four functions, each about one stream.
+"""What a connector is: a module below connectors/sources, or its CONNECTOR, with four functions, each about one stream.
 
 Which streams there are, that one that fails costs no other, and what is said of it all is the kernel's (connectors.kernel.pulls).
 """
@@ -62,6 +62,25 @@ class Finding:
     is_empty: bool = False
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What a pull is asked for.
+
+    first_day, last_day: inclusive. is_named: whether a person named the days; else they are a schedule's, which a stream with a cursor of its
+    own goes on beyond. account: one of the source's; all by default. limit: how many records of a slice, for a try that is not loaded.
+    """
+
+    first_day: date
+    last_day: date
+    is_named: bool = True
+    account: str = ""
+    limit: int | None = None
+
+    @property
+    def days(self) -> tuple[date, date]:
+        return self.first_day, self.last_day
+
+
 class Connector(Protocol[StreamT]):
     """What `python -m connectors` and the DAGs ask of a connector."""
 
@@ -71,13 +90,13 @@ class Connector(Protocol[StreamT]):
         Raises StreamDeclarationError naming file, key and what is allowed, MissingFolderError for what this machine lacks.
         """
 
-    def pull_stream(self, stream: StreamT, first_day: date, last_day: date, landing: Landing, say: Say) -> Counts:
-        """Land what is new of the days first_day..last_day, inclusive; what is landed already is skipped.
+    def pull_stream(self, stream: StreamT, scope: Scope, landing: Landing, say: Say) -> Counts:
+        """Land what is new of the scope; what is landed already is skipped.
 
         What costs itself only is one of the counts' failures. Raises ConnectorError where the stream cannot go on.
         """
 
-    def plan_stream(self, stream: StreamT, first_day: date, last_day: date, landing: Landing, say: Say) -> Plan:
+    def plan_stream(self, stream: StreamT, scope: Scope, landing: Landing, say: Say) -> Plan:
         """What pull_stream would land; writes nothing."""
 
     def check_stream(self, stream: StreamT) -> Finding:
@@ -89,4 +108,5 @@ def connector_of(source: settings.Source) -> Connector[Any]:
     if source.connector not in settings.connectors():
         allowed = list(settings.connectors())
         raise ConnectorError(f"conf/sources/{source.source}.yml: connector is {source.connector!r}; allowed are {allowed}")
-    return cast(Connector[Any], importlib.import_module(f"connectors.sources.{source.connector}"))
+    module = importlib.import_module(f"connectors.sources.{source.connector}")
+    return cast(Connector[Any], getattr(module, "CONNECTOR", module))

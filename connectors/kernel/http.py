@@ -10,7 +10,8 @@ from __future__ import annotations
 import email.utils
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -84,12 +85,13 @@ DEFAULT_RULES = (
 
 @dataclass(frozen=True)
 class Call:
-    """One question: path below the base URL, or a whole URL that a vendor gave."""
+    """One question: path below the base URL, or a whole URL that a vendor gave. body: sent as JSON; data: sent as a form."""
 
     path: str
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     method: str = "GET"
+    data: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,18 @@ class Client:
 
     def ask(self, call: Call) -> Answer:
         """The answer. Raises the ConnectorError that says what to do, after as many tries as may help."""
+        with self._tried(call, is_whole=True) as (answer, _):
+            return answer
+
+    @contextmanager
+    def opened(self, call: Call) -> Iterator[tuple[Answer, Iterator[bytes]]]:
+        """An answer of any length: its status and headers, without content, and its body block by block, unpacked. What breaks in the middle of it
+        raises TemporaryError: whoever reads begins again."""
+        with self._tried(call, is_whole=False) as opened:
+            yield opened
+
+    @contextmanager
+    def _tried(self, call: Call, is_whole: bool) -> Iterator[tuple[Answer, Iterator[bytes]]]:
         url = self._url(call)
         title = f"{call.method} {url.partition('?')[0]}"
         retry = tenacity.Retrying(
@@ -154,8 +168,9 @@ class Client:
             sleep=self.sleep,
             reraise=True,
         )
-        answer: Answer = retry(self._ask_signed, call, url, title)
-        return answer
+        stack = ExitStack()
+        with stack:
+            yield retry(self._ask_signed, call, url, title, stack if not is_whole else None)
 
     def _is_enough(self, state: tenacity.RetryCallState) -> bool:
         """Whether there is no other try: its wait would go beyond the deadline, or the vendor's fault came too often."""
@@ -173,43 +188,61 @@ class Client:
             )
         return url
 
-    def _ask_signed(self, call: Call, url: str, title: str) -> Answer:
+    def _ask_signed(self, call: Call, url: str, title: str, stack: ExitStack | None) -> tuple[Answer, Iterator[bytes]]:
         """One try; a second one where the first was refused and the auth has other headers."""
         try:
-            return self._ask_once(call, url, title)
+            return self._ask_once(call, url, title, stack)
         except CredentialsError:
             if not self.auth.renew():
                 raise
-        return self._ask_once(call, url, title)
+        return self._ask_once(call, url, title, stack)
 
-    def _ask_once(self, call: Call, url: str, title: str) -> Answer:
+    def _ask_once(self, call: Call, url: str, title: str, stack: ExitStack | None) -> tuple[Answer, Iterator[bytes]]:
+        """stack: what keeps the connection of a body that is read later; a body without one, or that says what went wrong, is read at once."""
         if self.budget:
             self.budget.take(self.deadline_seconds)
         self.calls += 1
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **self.headers, **self.auth.headers()}
         try:
-            with self._session.request(
-                call.method,
-                url,
-                params=dict(call.params),
-                json=call.body,
-                headers=headers,
-                timeout=(self.connect_seconds, self.read_seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with ExitStack() as own:
+                response = own.enter_context(
+                    self._session.request(
+                        call.method,
+                        url,
+                        params=dict(call.params),
+                        json=call.body,
+                        data=call.data,
+                        headers=headers,
+                        timeout=(self.connect_seconds, self.read_seconds),
+                        allow_redirects=False,
+                        stream=True,
+                    )
+                )
+                if stack is not None and response.ok:
+                    stack.push(own.pop_all())
+                    answer = Answer(response.status_code, response.headers, b"", self._said(title), response.url)
+                    return answer, self._blocks(response, title)
                 content = self._content(response, title)
         except requests.exceptions.InvalidHeader:
             raise self._error(
                 CredentialsError, f"{title}: the connection or a header of the source holds a sign that no header has"
             ) from None
         except requests.RequestException as error:
-            # its text and its cause hold the whole URL
-            kind = next((one.__name__ for one in type(error).__mro__ if one.__module__.startswith("requests")), "error")
-            raise self._error(TemporaryError, f"{title}: no whole answer ({kind}); try again later") from None
+            raise self._broken(error, title) from None
         answer = Answer(response.status_code, response.headers, content, self._said(title), response.url)
         self._refuse(answer)
-        return answer
+        return answer, iter((content,))
+
+    def _broken(self, error: requests.RequestException, title: str) -> ConnectorError:
+        # its text and its cause hold the whole URL
+        kind = next((one.__name__ for one in type(error).__mro__ if one.__module__.startswith("requests")), "error")
+        return self._error(TemporaryError, f"{title}: no whole answer ({kind}); try again later")
+
+    def _blocks(self, response: requests.Response, title: str) -> Iterator[bytes]:
+        try:
+            yield from response.iter_content(READ_BYTES)
+        except requests.RequestException as error:
+            raise self._broken(error, title) from None
 
     def _content(self, response: requests.Response, title: str) -> bytes:
         """The body, unpacked. Raises BrokenContractError beyond most_bytes, TemporaryError where it takes too long."""

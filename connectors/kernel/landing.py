@@ -40,6 +40,7 @@ MANIFEST = "manifest.json"
 ORDER = ("extracted_at", "slice_id", "attempt")
 PART_RECORDS = 50_000
 PART_BYTES = 64 * 1024 * 1024
+PART_SECONDS = 60.0
 # Fast enough to keep up with a disk; a landing file is read once and then kept, so size matters less than CPU.
 GZIP_LEVEL = 3
 COPY_BYTES = 1024 * 1024
@@ -75,6 +76,14 @@ class Record(NamedTuple):
     payload: bytes
 
 
+class PageRecord(NamedTuple):
+    """One record of an API's answer; page: of its slice, from 1."""
+
+    row: int
+    payload: bytes
+    page: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Slice:
     """What one attempt lands: a piece of a stream that is complete in itself.
@@ -91,6 +100,7 @@ class Slice:
     last_day: date | None
     api_version: str
     origin: Mapping[str, Any]
+    is_complete: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,7 +243,7 @@ class Landing:
         self.root = root
         self.run_id = run_id
 
-    def land_records(self, piece: Slice, records: Iterable[Record], extracted_at: datetime) -> Landed:
+    def land_records(self, piece: Slice, records: Iterable[Record | PageRecord], extracted_at: datetime) -> Landed:
         """Land records as parts of gzipped JSON lines and publish them with a manifest.
 
         Nothing is visible to a reader until the manifest stands; when `records` raises, the attempt's folder is removed.
@@ -336,7 +346,6 @@ class Landing:
             "_slice_to": piece.last_day and piece.last_day.isoformat(),
             "_api_version": piece.api_version,
             "_run_id": self.run_id,
-            "_page": None,
             "_slice_id": piece.slice_id,
             "_attempt": attempt,
             "_ingest_date": extracted_at.astimezone(UTC).date().isoformat(),
@@ -352,7 +361,7 @@ class Landing:
             "attempt": attempt,
             "slice_from": piece.first_day and piece.first_day.isoformat(),
             "slice_to": piece.last_day and piece.last_day.isoformat(),
-            "slice_complete": True,
+            "slice_complete": piece.is_complete,
             "format": kind,
             "extracted_at": instant_text(extracted_at),
             "request_id": _request_id(piece),
@@ -377,7 +386,7 @@ class Rehearsal(Landing):
         super().__init__(root, run_id)
         self.attempts: list[Landed] = []
 
-    def land_records(self, piece: Slice, records: Iterable[Record], extracted_at: datetime) -> Landed:
+    def land_records(self, piece: Slice, records: Iterable[Record | PageRecord], extracted_at: datetime) -> Landed:
         """What would be landed: every record is read, so that what would be refused is."""
         return self._rehearsed(piece, sum(1 for _ in records), extracted_at)
 
@@ -416,30 +425,32 @@ def _locked(lock: BinaryIO) -> bool:
 
 def _request_id(piece: Slice) -> str | None:
     """What identifies the request a slice came from; of a dropped file, the first digits of its sha256."""
-    sha256 = piece.origin.get("sha256")
-    return None if sha256 is None else str(sha256)[:16]
+    told = piece.origin.get("request_id", piece.origin.get("sha256"))
+    return None if told is None else str(told)[:16]
 
 
-def _parts(head: bytes, records: Iterable[Record]) -> Iterator[tuple[memoryview, int]]:
-    """Envelope lines, cut into parts of at most PART_RECORDS records and about PART_BYTES bytes."""
-    buffer, count = io.BytesIO(), 0
-    for row, payload in records:
-        buffer.write(_envelope(head, row, payload))
+def _parts(head: bytes, records: Iterable[Record | PageRecord]) -> Iterator[tuple[memoryview, int]]:
+    """Envelope lines, cut into parts of at most PART_RECORDS records, about PART_BYTES bytes and PART_SECONDS."""
+    buffer, count, until = io.BytesIO(), 0, time.monotonic() + PART_SECONDS
+    for record in records:
+        buffer.write(_envelope(head, record))
         count += 1
-        if count == PART_RECORDS or buffer.tell() >= PART_BYTES:
+        if count == PART_RECORDS or buffer.tell() >= PART_BYTES or time.monotonic() >= until:
             yield buffer.getbuffer(), count
-            buffer, count = io.BytesIO(), 0
+            buffer, count, until = io.BytesIO(), 0, time.monotonic() + PART_SECONDS
     if count:
         yield buffer.getbuffer(), count
 
 
-def _envelope(head: bytes, row: int, payload: bytes) -> bytes:
+def _envelope(head: bytes, record: Record | PageRecord) -> bytes:
+    payload = record.payload
     if isinstance(payload, Cut):
-        body = b',"payload":null,"payload_bytes":"' + base64.b64encode(payload) + b'"}\n'
-        return b'%b,"_row":%d,"_sha256":"%b"%b' % (head, row, payload.sha256.encode(), body)
-    digest = hashlib.sha256(payload).hexdigest().encode()
-    try:
-        body = b',"payload":' + orjson.dumps(payload.decode("utf-8")) + b',"payload_bytes":null}\n'
-    except UnicodeDecodeError:
-        body = b',"payload":null,"payload_bytes":"' + base64.b64encode(payload) + b'"}\n'
-    return b'%b,"_row":%d,"_sha256":"%b"%b' % (head, row, digest, body)
+        sha256, body = payload.sha256, b',"payload":null,"payload_bytes":"' + base64.b64encode(payload) + b'"}\n'
+    else:
+        sha256 = hashlib.sha256(payload).hexdigest()
+        try:
+            body = b',"payload":' + orjson.dumps(payload.decode("utf-8")) + b',"payload_bytes":null}\n'
+        except UnicodeDecodeError:
+            body = b',"payload":null,"payload_bytes":"' + base64.b64encode(payload) + b'"}\n'
+    page = b"%d" % record.page if isinstance(record, PageRecord) else b"null"
+    return b'%b,"_row":%d,"_page":%b,"_sha256":"%b"%b' % (head, record.row, page, sha256.encode(), body)

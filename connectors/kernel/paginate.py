@@ -156,6 +156,14 @@ def records_at(answer: Answer, path: Sequence[str]) -> tuple[bytes, ...]:
     )
 
 
+def members_of(answer: Answer, path: Sequence[str]) -> tuple[bytes, ...]:
+    """The members of a list that an answer may have; none where it has not."""
+    try:
+        return records_at(answer, path)
+    except BrokenContractError:
+        return ()
+
+
 def _members(content: bytes, path: Sequence[str]) -> tuple[bytes, ...]:
     raw: Any = msgspec.Raw(content)
     for key in path:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date
 from functools import partial
 from typing import Any, TypeVar
 
 from conf.personal import masked_text
 from conf.printing import shown
 from conf.settings import Source
-from connectors.kernel.connector import Connector, Counts, Finding, Plan, Say, connector_of
+from connectors.kernel.connector import Connector, Counts, Finding, Plan, Say, Scope, connector_of
 from connectors.kernel.errors import ConnectorError, FailedStreamsError, MissingFolderError
 from connectors.kernel.landing import Landing
 
@@ -18,18 +17,17 @@ T = TypeVar("T")
 Failures = dict[str, list[ConnectorError]]
 
 
-def pull(source: Source, first_day: date, last_day: date, landing: Landing, say: Say) -> dict[str, Counts]:
+def pull(source: Source, scope: Scope, landing: Landing, say: Say) -> dict[str, Counts]:
     """Land what is new of every stream.
 
     Args:
-        first_day, last_day: inclusive.
         say: takes one sentence for a person to read, made harmless.
 
     Returns: counts by stream, in the order of the declaration.
     Raises: StreamDeclarationError, before anything begins; FailedStreamsError when all that could be landed is.
     """
     connector, said = connector_of(source), partial(_say, say)
-    counts, failures = _each(connector, source, lambda one: connector.pull_stream(one, first_day, last_day, landing, said))
+    counts, failures = _each(connector, source, lambda one: connector.pull_stream(one, scope, landing, said))
     failures |= _refused(source, counts)
     if failures:
         said(_summary(source, counts, failures, "landed"))
@@ -37,10 +35,10 @@ def pull(source: Source, first_day: date, last_day: date, landing: Landing, say:
     return counts
 
 
-def plan(source: Source, first_day: date, last_day: date, landing: Landing, say: Say) -> dict[str, Plan]:
+def plan(source: Source, scope: Scope, landing: Landing, say: Say) -> dict[str, Plan]:
     """What pull() would land, by stream; writes nothing. Raises as pull() would."""
     connector, said = connector_of(source), partial(_say, say)
-    plans, failures = _each(connector, source, lambda one: connector.plan_stream(one, first_day, last_day, landing, said))
+    plans, failures = _each(connector, source, lambda one: connector.plan_stream(one, scope, landing, said))
     counts = {name: one.counts for name, one in plans.items()}
     failures |= _refused(source, counts)
     for name, one in plans.items():
@@ -68,7 +66,9 @@ def _each(connector: Connector[Any], source: Source, ask: Callable[[Any], T]) ->
     failures: Failures = {}
     streams: dict[str, Any] = {}
     # a declaration that is wrong is a mistake in the file, which is mended before any of it is used
-    for name in source.streams:
+    for name, said in source.streams.items():
+        if said.get("enabled") is False:
+            continue
         try:
             streams[name] = connector.declared(source, name)
         except MissingFolderError as error:

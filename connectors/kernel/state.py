@@ -63,6 +63,11 @@ class State:
         """Set the cursor when all slices up to it are landed; the next pull begins there, with no slice done."""
         self._write(cursor, frozenset())
 
+    def forget(self) -> None:
+        """There is nothing left to remember: all that somebody named is landed."""
+        self._path.unlink(missing_ok=True)
+        self.cursor, self.done = None, frozenset()
+
     def _write(self, cursor: Any, done: frozenset[str]) -> None:
         write_durably(self._path, json.dumps({"cursor": cursor, "done": sorted(done)}).encode())
         self.cursor, self.done = cursor, done

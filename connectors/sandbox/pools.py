@@ -105,14 +105,14 @@ class Campaign:
 
 HALF_LIFE = 4.0  # days
 CAMPAIGNS = (
-    Campaign("g-11", "g-11", "brand-search", "Paid Search", 0.010, 0.0, 0.8, 0.0, 1.0, "google-100", 40),
-    Campaign("g-12", "g-12", "gifts-search", "Paid Search", 0.090, 0.1, 0.2, 0.0, 1.0, "google-100", 60),
-    Campaign("g-13", "g-13", "lamps-shopping", "Paid Shopping", 0.070, 0.0, 0.3, 0.0, 1.0, "google-100", 45),
+    Campaign("g-11", "21000000011", "brand-search", "Paid Search", 0.010, 0.0, 0.8, 0.0, 1.0, "google-100", 40),
+    Campaign("g-12", "21000000012", "gifts-search", "Paid Search", 0.090, 0.1, 0.2, 0.0, 1.0, "google-100", 60),
+    Campaign("g-13", "21000000013", "lamps-shopping", "Paid Shopping", 0.070, 0.0, 0.3, 0.0, 1.0, "google-100", 45),
     Campaign("b-14", "b-14", "gifts-bing", "Paid Search", 0.060, 0.0, 0.2, 0.0, 1.0, "microsoft-110", 15),
-    Campaign("m-21", "m-21", "prospecting-autumn", "Paid Social", 0.110, 0.1, 0.1, 0.0, 1.0, "meta-200", 70),
-    Campaign("m-22", "m-22", "returning-visitors", "Paid Social", 0.015, 0.1, 0.6, 0.0, 1.0, "meta-200", 40),
-    Campaign("t-23", "t-23", "short-films", "Paid Social", 0.050, 0.0, 0.1, 0.2, 0.9, "tiktok-210", 25),
-    Campaign("l-24", "l-24", "office-gifts", "Paid Social", 0.030, 0.0, 0.1, 0.4, 1.0, "linkedin-220", 20),
+    Campaign("m-21", "120210000000021", "prospecting-autumn", "Paid Social", 0.110, 0.1, 0.1, 0.0, 1.0, "meta-200", 70),
+    Campaign("m-22", "120210000000022", "returning-visitors", "Paid Social", 0.015, 0.1, 0.6, 0.0, 1.0, "meta-200", 40),
+    Campaign("t-23", "1780000000000023", "short-films", "Paid Social", 0.050, 0.0, 0.1, 0.2, 0.9, "tiktok-210", 25),
+    Campaign("l-24", "600000024", "office-gifts", "Paid Social", 0.030, 0.0, 0.1, 0.4, 1.0, "linkedin-220", 20),
     Campaign("d-31", "d-31", "autumn-banners", "Display", 0.012, 0.2, 0.4, 0.1, 0.9, "display-300", 30),
     Campaign("a-41", "a-41", "voucher-partners", "Affiliates", 0.015, 0.0, 0.7, 0.0, 1.0, "affiliate-400", 35),
     Campaign("s-61", "s-61", "weekend-texts", "SMS", 0.060, 0.1, 0.3, 0.0, 1.0, "text-600"),
@@ -132,10 +132,10 @@ PLACES = {campaign.key: place for place, campaign in enumerate(CAMPAIGNS)}
 
 @dataclass(frozen=True)
 class Ad:
-    """One advertisement, as its ad account reports it. cost in GBP per click; rate is clicks per impression."""
+    """One advertisement, as its ad account reports it. key: its campaign's; cost in GBP per click; rate is clicks per impression."""
 
     network: str
-    campaign_id: str
+    key: str
     ad_group_id: str
     ad_id: str
     cost_per_click: float
@@ -143,7 +143,11 @@ class Ad:
 
     @property
     def campaign(self) -> Campaign:
-        return CAMPAIGNS[PLACES[self.campaign_id]]
+        return CAMPAIGNS[PLACES[self.key]]
+
+    @property
+    def campaign_id(self) -> str:
+        return self.campaign.campaign_id
 
 
 @dataclass(frozen=True)
@@ -165,20 +169,20 @@ class Entry:
 
 
 ADS = (
-    Ad("search", "g-11", "g-11-1", "g-11-1-a", 0.35, 0.120),
-    Ad("search", "g-11", "g-11-1", "g-11-1-b", 0.38, 0.110),
-    Ad("search", "g-12", "g-12-1", "g-12-1-a", 0.82, 0.045),
-    Ad("search", "g-12", "g-12-2", "g-12-2-a", 0.74, 0.040),
-    Ad("shopping", "g-13", "g-13-1", "g-13-1-a", 0.51, 0.021),
-    Ad("social", "m-21", "m-21-1", "m-21-1-a", 0.62, 0.011),
-    Ad("social", "m-21", "m-21-2", "m-21-2-a", 0.58, 0.012),
-    Ad("social", "m-22", "m-22-1", "m-22-1-a", 0.44, 0.017),
+    Ad("search", "g-11", "2100000001110", "2100000001111", 0.35, 0.120),
+    Ad("search", "g-11", "2100000001110", "2100000001112", 0.38, 0.110),
+    Ad("search", "g-12", "2100000001210", "2100000001211", 0.82, 0.045),
+    Ad("search", "g-12", "2100000001220", "2100000001221", 0.74, 0.040),
+    Ad("shopping", "g-13", "2100000001310", "2100000001311", 0.51, 0.021),
+    Ad("social", "m-21", "12021000000002110", "12021000000002111", 0.62, 0.011),
+    Ad("social", "m-21", "12021000000002120", "12021000000002121", 0.58, 0.012),
+    Ad("social", "m-22", "12021000000002210", "12021000000002211", 0.44, 0.017),
     Ad("display", "d-31", "d-31-1", "d-31-1-a", 0.21, 0.003),
     Ad("display", "d-31", "d-31-1", "d-31-1-b", 0.19, 0.002),
     Ad("affiliate", "a-41", "a-41-1", "a-41-1-a", 0.95, 0.060),
     Ad("search", "b-14", "b-14-1", "b-14-1-a", 0.48, 0.035),
-    Ad("social", "t-23", "t-23-1", "t-23-1-a", 0.33, 0.009),
-    Ad("social", "l-24", "l-24-1", "l-24-1-a", 1.90, 0.006),
+    Ad("social", "t-23", "178000000000002310", "178000000000002311", 0.33, 0.009),
+    Ad("social", "l-24", "60000002410", "60000002411", 1.90, 0.006),
 )
 
 

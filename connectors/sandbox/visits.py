@@ -145,7 +145,7 @@ def _entries(random: np.random.Generator, channel: Ints) -> Ints:
 
 def campaign_of(entry: Ints, channel: Ints) -> Ints:
     """The place in pools.CAMPAIGNS of what brought each visit."""
-    keys = [pools.ADS[one.ad].campaign_id if one.ad >= 0 else one.campaign_id or one.channel for one in pools.ENTRIES]
+    keys = [pools.ADS[one.ad].key if one.ad >= 0 else one.campaign_id or one.channel for one in pools.ENTRIES]
     places = np.asarray([*(pools.PLACES[key] for key in keys), pools.PLACES[pools.NEWSLETTER]])
     return places[np.where(channel == EMAIL, len(keys), entry)]
 

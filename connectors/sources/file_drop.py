@@ -31,7 +31,6 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -40,7 +39,7 @@ import orjson
 
 from conf import settings
 from conf.personal import masked_text
-from connectors.kernel.connector import Counts, Finding, Plan, Planned, Say
+from connectors.kernel.connector import Counts, Finding, Plan, Planned, Say, Scope
 from connectors.kernel.deliveries import Drop, Todo, land_new
 from connectors.kernel.drops import READ_BYTES, Folder, Watched, limited_lines, unreadable, within
 from connectors.kernel.errors import ChangedFileError, MissingFolderError, StreamDeclarationError, UnreadableFileError
@@ -52,7 +51,7 @@ SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".log": "text"
 FORMATS = ("csv", "jsonl", "text", "parquet")
 SETTINGS = ("root", "time_zone", "currency")
 ROOTS = ("drops", "data", "repository")
-KEYS = ("path", "format", "delimiter", "root", "follow_symlinks", "max_record_bytes", "max_expanded_bytes")
+KEYS = ("enabled", "path", "format", "delimiter", "root", "follow_symlinks", "max_record_bytes", "max_expanded_bytes")
 # Spark reads no JSON string beyond 20 million characters, and a record that is no UTF-8 grows by a third in base64
 MOST_RECORD_BYTES = 14 * 2**20
 LIMITS = {"max_record_bytes": MOST_RECORD_BYTES, "max_expanded_bytes": 2**63 - 1}
@@ -175,8 +174,9 @@ def _root_folder(root: str, source: str, stream: str) -> tuple[Path, Path]:
     return Path(folder), Path()
 
 
-def pull_stream(stream: Stream, first_day: date, last_day: date, landing: Landing, say: Say) -> Counts:
-    """Land one stream's files of the range: each content once, by the rules of connectors.kernel.deliveries."""
+def pull_stream(stream: Stream, scope: Scope, landing: Landing, say: Say) -> Counts:
+    """Land one stream's files of the days, whoever named them: each content once, by the rules of connectors.kernel.deliveries."""
+    first_day, last_day = scope.days
     refused: list[str] = []
     found = matching(stream, refused)
     counts, days = Counts(), (first_day, last_day)
@@ -193,10 +193,10 @@ def pull_stream(stream: Stream, first_day: date, last_day: date, landing: Landin
     return counts
 
 
-def plan_stream(stream: Stream, first_day: date, last_day: date, landing: Landing, say: Say) -> Plan:
+def plan_stream(stream: Stream, scope: Scope, landing: Landing, say: Say) -> Plan:
     """What pull_stream would land: the same reading, without a write."""
     rehearsal = Rehearsal(landing.root, landing.run_id)
-    counts = pull_stream(stream, first_day, last_day, rehearsal, say)
+    counts = pull_stream(stream, scope, rehearsal, say)
     slices = tuple(
         Planned(one.manifest["slice_id"], one.manifest["attempt"], str(one.origin["path"]), one.records, int(one.origin["bytes"]))
         for one in rehearsal.attempts

@@ -25,6 +25,7 @@ from conf import settings
 from conf.settings import REPOSITORY, Source
 from connectors.__main__ import main
 from connectors.kernel import landing as landing_module, pulls
+from connectors.kernel.connector import Scope
 from connectors.kernel.errors import StreamDeclarationError
 from connectors.kernel.landing import Landing, landed, newest_of
 
@@ -78,13 +79,13 @@ class ConnectorContract:
         forget()
 
     def test_a_pull_lands_each_record_of_the_range_once(self, world, served, home):
-        counts = pulls.pull(world.source, FIRST, LAST, Landing(home / "landing", "run-1"), print)
+        counts = pulls.pull(world.source, Scope(FIRST, LAST), Landing(home / "landing", "run-1"), print)
         assert list(counts) == list(world.source.streams)
         for name, ids in served.items():
             assert ids_of(home, world, name) == Counter(ids) and counts[name].records == len(ids) and not counts[name].failures
 
     def test_every_record_says_where_it_comes_from(self, world, served, home):
-        pulls.pull(world.source, FIRST, LAST, Landing(home / "landing", "run-1"), print)
+        pulls.pull(world.source, Scope(FIRST, LAST), Landing(home / "landing", "run-1"), print)
         for name in served:
             for line in lines_of(home, world, name):
                 told = (line["_source"], line["_stream"], line["_account"], line["_api_version"], line["_run_id"])
@@ -92,15 +93,15 @@ class ConnectorContract:
                 assert line["_slice_id"] and line["_row"] >= 1 and len(line["_sha256"]) == 64
 
     def test_a_second_pull_lands_nothing(self, world, served, home):
-        pulls.pull(world.source, FIRST, LAST, Landing(home / "landing", "run-1"), print)
+        pulls.pull(world.source, Scope(FIRST, LAST), Landing(home / "landing", "run-1"), print)
         before = snapshot(home / "landing")
-        counts = pulls.pull(world.source, FIRST, LAST, Landing(home / "landing", "run-2"), print)
+        counts = pulls.pull(world.source, Scope(FIRST, LAST), Landing(home / "landing", "run-2"), print)
         assert {(one.landed, one.records) for one in counts.values()} == {(0, 0)} and snapshot(home / "landing") == before
 
     def test_a_kill_at_any_step_loses_nothing_and_lands_nothing_twice(self, world, served, home):
         step = 0
         while self.killed(world, home / f"{step}", step):
-            pulls.pull(world.source, FIRST, LAST, Landing(home / f"{step}" / "landing", "run-2"), print)
+            pulls.pull(world.source, Scope(FIRST, LAST), Landing(home / f"{step}" / "landing", "run-2"), print)
             for name, ids in served.items():
                 assert ids_of(home / f"{step}", world, name) == Counter(ids), f"killed at step {step}"
             step += 1
@@ -112,7 +113,7 @@ class ConnectorContract:
         streams = {**world.source.streams, name: {**world.source.streams[name], "colour": "red"}}
         wrong = dataclasses.replace(world.source, streams=streams)
         with pytest.raises(StreamDeclarationError) as error:
-            pulls.pull(wrong, FIRST, LAST, Landing(home / "landing", "run-1"), print)
+            pulls.pull(wrong, Scope(FIRST, LAST), Landing(home / "landing", "run-1"), print)
         said = str(error.value)
         assert f"conf/sources/{wrong.source}.yml: streams.{name}: " in said and "'colour'" in said and "allowed are [" in said
         assert not (home / "landing").exists()
@@ -216,7 +217,7 @@ class ConnectorContract:
                     place, _, function = name.rpartition(".")
                     module = importlib.import_module(place)
                     setattr(module, function, deadly(getattr(module, function), steps, step))
-                pulls.pull(world.source, FIRST, LAST, Landing(home / "landing", "run-1"), lambda _: None)
+                pulls.pull(world.source, Scope(FIRST, LAST), Landing(home / "landing", "run-1"), lambda _: None)
             finally:
                 os._exit(1 if sys.exc_info()[0] else 0)
         _, status = os.waitpid(child, 0)

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from conf.settings import REPOSITORY, source, source_names
-from connectors.sources import file_drop
+from connectors.kernel.connector import connector_of
 
 
 def connectors(home, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -97,4 +97,4 @@ def test_every_declared_stream_is_understood(name, tmp_path, monkeypatch):
     declared = source(name)
     assert declared.silver
     for stream in declared.streams:
-        assert file_drop.declared(declared, stream).patterns
+        assert connector_of(declared).declared(declared, stream).name == stream

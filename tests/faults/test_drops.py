@@ -24,6 +24,7 @@ import pytest
 
 from conf.settings import REPOSITORY, DiskFullError, Source, refuse_full_disk
 from connectors.kernel import deliveries, landing as landing_module, pulls
+from connectors.kernel.connector import Scope
 from connectors.kernel.drops import Folder
 from connectors.kernel.errors import FailedStreamsError, LandingBusyError, LandingError, StreamDeclarationError, UnreadableFileError
 from connectors.kernel.landing import Landing, landed, newest_of
@@ -61,7 +62,7 @@ def pull(home: Path, source: Source | None = None, first: dt.date = FIRST, last:
     """(counts, sentences), the refused files' among them."""
     said: list[str] = []
     try:
-        counts = pulls.pull(source or shop(), first, last, Landing(home / "landing", "run-1"), said.append)["orders"]
+        counts = pulls.pull(source or shop(), Scope(first, last), Landing(home / "landing", "run-1"), said.append)["orders"]
     except FailedStreamsError as error:
         failure = error.failures["shop.orders"][0]
         if not isinstance(failure, UnreadableFileError):
@@ -350,7 +351,7 @@ def test_a_file_that_its_mapping_cannot_read_costs_itself_and_not_what_its_day_h
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     with pytest.raises(FailedStreamsError, match="nothing of it was landed") as error:
-        pulls.pull(source, FIRST, LAST, Landing(tmp_path / "landing", "run-1"), print)
+        pulls.pull(source, Scope(FIRST, LAST), Landing(tmp_path / "landing", "run-1"), print)
     assert str(error.value).startswith(f"{file}: ") and told in str(error.value) and "@" not in str(error.value)
     assert [one.manifest["attempt"] for one in attempts(tmp_path, name, stream)] == [1]
 
@@ -368,7 +369,7 @@ def test_json_lines_without_a_record_are_an_empty_delivery_of_what_a_mapping_rea
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
     source = Source("sandbox_marketing", "file_drop", {"contacts": {"path": "{date}.jsonl"}}, "shop")
-    assert pulls.pull(source, FIRST, LAST, Landing(tmp_path / "landing", "run-1"), print)["contacts"].landed == 1
+    assert pulls.pull(source, Scope(FIRST, LAST), Landing(tmp_path / "landing", "run-1"), print)["contacts"].landed == 1
 
 
 # --- what cannot be read

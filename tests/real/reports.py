@@ -19,6 +19,7 @@ import yaml
 from conf import settings
 from conf.tables import table_names
 from connectors.kernel import pulls
+from connectors.kernel.connector import Scope
 from connectors.kernel.landing import Landing
 from spark_jobs.bronze.load import load_source
 from spark_jobs.engine.runner import Runner
@@ -165,7 +166,7 @@ class World:
             for name in sources:
                 self.pulls += 1
                 landing = Landing(Path(settings.platform().landing), f"pull-{self.pulls}")
-                pulls.pull(settings.source(name), first, last, landing, print)
+                pulls.pull(settings.source(name), Scope(first, last), landing, print)
                 load_source(self.lake, name, "test")
 
     def run(self, first: dt.date, last: dt.date, selection: tuple[str, ...], source: str | None = None, changed: bool = False) -> None:

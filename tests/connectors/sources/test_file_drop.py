@@ -16,6 +16,7 @@ from hypothesis import given, strategies as st
 
 from conf.settings import Source
 from connectors.kernel import formats, pulls
+from connectors.kernel.connector import Scope
 from connectors.kernel.errors import FailedStreamsError, MissingFolderError, StreamDeclarationError, UnreadableFileError
 from connectors.kernel.formats import csv_records, line_records
 from connectors.kernel.landing import Landing, landed
@@ -67,7 +68,7 @@ def shop(**stream) -> Source:
 def pull(tmp_path, source=None, first=FIRST, last=LAST):
     said: list[str] = []
     try:
-        counts = pulls.pull(source or shop(), first, last, Landing(tmp_path / "landing", "run-1"), said.append)["orders"]
+        counts = pulls.pull(source or shop(), Scope(first, last), Landing(tmp_path / "landing", "run-1"), said.append)["orders"]
     except FailedStreamsError as error:
         (failure, *_) = error.failures["shop.orders"]
         raise failure if not isinstance(failure, UnreadableFileError) else UnreadableFileError(str(error)) from error

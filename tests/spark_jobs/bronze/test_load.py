@@ -14,6 +14,7 @@ import pytest
 
 from conf.settings import Source
 from connectors.kernel import pulls
+from connectors.kernel.connector import Scope
 from connectors.kernel.landing import Landing
 from spark_jobs.bronze import load
 from spark_jobs.errors import GateError, ThroughlineError
@@ -40,7 +41,7 @@ def shop(spark, tmp_path, monkeypatch):
     drops.mkdir(parents=True)
 
     def loaded() -> list[dict]:
-        pulls.pull(SHOP, DAY, DAY, Landing(home / "landing", "run-1"), print)
+        pulls.pull(SHOP, Scope(DAY, DAY), Landing(home / "landing", "run-1"), print)
         return load.load_source(lake, "shop", "test")
 
     return drops, lake, loaded
@@ -128,7 +129,7 @@ def test_a_drop_rewritten_without_records_is_an_attempt_too_and_loaded_once(shop
 def test_a_drop_rewritten_before_it_was_loaded_is_loaded_as_it_was_and_as_it_is_now(shop):
     drops, lake, loaded = shop
     rewritten(drops / "a.parquet", ["1", "2"])
-    pulls.pull(SHOP, DAY, DAY, Landing(drops.parents[2] / "landing", "run-1"), print)
+    pulls.pull(SHOP, Scope(DAY, DAY), Landing(drops.parents[2] / "landing", "run-1"), print)
     rewritten(drops / "a.parquet", ["3", "4"])
     loaded()
     assert sorted((r["_attempt"], json.loads(r["payload"])["id"]) for r in bronze(lake)) == [(1, "1"), (1, "2"), (2, "3"), (2, "4")]
@@ -161,7 +162,7 @@ def test_a_file_changed_cut_or_lost_since_it_was_pulled_is_refused_until_it_is_p
     if harm is harm_parquet:
         rewritten(drops / "a.parquet", ["1", "2"])
     (drops / "lines.jsonl").write_text('{"id": "3"}\n{"id": "4"}\n')
-    pulls.pull(SHOP, DAY, DAY, Landing(landing, "run-1"), print)
+    pulls.pull(SHOP, Scope(DAY, DAY), Landing(landing, "run-1"), print)
     harm(drops, landing)
     with pytest.raises(
         GateError, match=r"1 landing file.*1/part-00001\..*Nothing was loaded.*connectors pull shop --from \d{4}-\d\d-\d\d --to"
@@ -179,7 +180,7 @@ def test_a_part_that_a_stream_saw_before_its_manifest_is_loaded_all_the_same(sho
     landing = drops.parents[2] / "landing"
     for name in ("first", "second"):
         (drops / f"{name}.jsonl").write_text(f'{{"id": "{name}"}}\n')
-    pulls.pull(SHOP, DAY, DAY, Landing(landing, "run-1"), print)
+    pulls.pull(SHOP, Scope(DAY, DAY), Landing(landing, "run-1"), print)
     manifest = next(path for path in landing.rglob("manifest.json") if "second" in str(path))
     hidden = manifest.rename(manifest.with_suffix(".later"))
     load.load_source(lake, "shop", "test")
@@ -191,7 +192,7 @@ def test_a_part_that_a_stream_saw_before_its_manifest_is_loaded_all_the_same(sho
 def test_a_manifest_of_other_counts_than_its_file_is_refused(shop):
     drops, lake, _ = shop
     (drops / "lines.jsonl").write_text('{"id": "3"}\n')
-    pulls.pull(SHOP, DAY, DAY, Landing(drops.parents[2] / "landing", "run-1"), print)
+    pulls.pull(SHOP, Scope(DAY, DAY), Landing(drops.parents[2] / "landing", "run-1"), print)
     (path,) = (drops.parents[2] / "landing").rglob("manifest.json")
     path.write_text(path.read_text().replace('"records": 1', '"records": 2'))
     with pytest.raises(GateError, match="manifest says 2, file holds 1"):
@@ -203,7 +204,7 @@ def test_a_manifest_of_other_counts_than_its_file_is_refused(shop):
 def test_a_manifest_that_is_none_is_named(shop, content):
     drops, lake, _ = shop
     (drops / "lines.jsonl").write_text('{"id": "3"}\n')
-    pulls.pull(SHOP, DAY, DAY, Landing(drops.parents[2] / "landing", "run-1"), print)
+    pulls.pull(SHOP, Scope(DAY, DAY), Landing(drops.parents[2] / "landing", "run-1"), print)
     next((drops.parents[2] / "landing").rglob("manifest.json")).write_text(content)
     with pytest.raises(ThroughlineError, match=r"1/manifest\.json: not .*; move its folder away, pull its slice again"):
         load.load_source(lake, "shop", "test")

@@ -1,0 +1,290 @@
+"""A source that is asked over HTTP: what all vendors share. A vendor's file below connectors/sources says what is its own in a subclass of Api.
+
+What its YAML says: connectors.kernel.streams.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from conf.settings import Source, home, made
+from connectors.kernel.auth import Auth, Credentials, auth_of, credentials_of
+from connectors.kernel.budgets import Budget
+from connectors.kernel.connector import Counts, Finding, Plan, Planned, Say, Scope
+from connectors.kernel.errors import ConnectorError, StreamDeclarationError
+from connectors.kernel.http import Call, Client, Rule, form_poster
+from connectors.kernel.landing import Landed, Landing, PageRecord, Slice, landed, newest_of, next_instant
+from connectors.kernel.paginate import Page, pages
+from connectors.kernel.slices import Window, answered, windows
+from connectors.kernel.state import Key, State, leased, peek
+from connectors.kernel.streams import Account, Stream, call_of, declared, texts_of
+from connectors.kernel.tokens import GRANTS, OAuth2
+
+# What is compared with the attempt before it without a write
+HELD_RECORDS, HELD_BYTES = 10_000, 16 * 2**20
+PROGRESS_SECONDS = 30.0
+SMALLEST = timedelta(seconds=2)
+
+
+class Unchanged(Exception):  # no error: it ends an attempt that would say again what is landed
+    """A slice's records are those that are landed already."""
+
+
+@dataclass
+class Told:
+    """What is known of a slice once its records are read."""
+
+    digest: Any = field(default_factory=hashlib.sha256)
+    records: int = 0
+    said_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def sha256(self) -> str:
+        return str(self.digest.hexdigest())
+
+
+class Api:
+    """A Connector of one vendor; a subclass says what is the vendor's own.
+
+    rules: what its answers mean, before the kernel's. keys: what its streams may say beside KEYS.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    keys: frozenset[str] = frozenset()
+
+    def base_url(self, source: Source, account: Account, credentials: Credentials) -> str:
+        """Where the account is asked."""
+        return credentials.values.get("host") or str(source.settings["base_url"])
+
+    def auth(self, source: Source, account: Account, credentials: Credentials) -> Auth:
+        """What signs the calls. A connection's `token_url` names another place than the source's, as the sandbox."""
+        declared, where = source.settings.get("auth", {}), f"conf/sources/{source.source}.yml: settings.auth"
+        if declared.get("kind") != "oauth2":
+            return auth_of(declared, credentials, where)
+        if set(declared) != {"kind", "grant", "token_url"} or declared["grant"] not in GRANTS:
+            raise StreamDeclarationError(
+                f"{where}: got {dict(declared)}; oauth2 has the keys ['grant', 'token_url'], and as grant {list(GRANTS)}"
+            )
+        return OAuth2(declared["grant"], credentials, form_poster(credentials.values.get("token_url") or declared["token_url"]))
+
+    def headers(self, stream: Stream, account: Account) -> Mapping[str, str]:
+        """What each call says beside its signature."""
+        return {}
+
+    def calls(self, stream: Stream, account: Account, window: Window) -> Iterator[Call]:
+        """The first calls of a window, each with pages of its own."""
+        yield call_of(stream, texts_of(stream, account, window))
+
+    def pages(self, client: Client, stream: Stream, account: Account, window: Window) -> Iterator[Page]:
+        """All pages of a window."""
+        for call in self.calls(stream, account, window):
+            yield from pages(client, call, stream.turn, stream.records)
+
+    def records(self, stream: Stream, account: Account, page: Page) -> Iterable[bytes]:
+        """A page's records, as the vendor wrote them."""
+        return page.records
+
+    # what `python -m connectors` and the DAGs ask ------------------------------------------------------------------------
+
+    def declared(self, source: Source, name: str) -> Stream:
+        """A stream's declaration. Raises StreamDeclarationError naming file, key and what is allowed."""
+        return declared(source, name, self.keys)
+
+    def pull_stream(self, stream: Stream, scope: Scope, landing: Landing, say: Say) -> Counts:
+        """Land what each account has; one that fails costs no other."""
+        counts = Counts()
+        for account in self._accounts(stream, scope):
+            try:
+                self._pull(stream, account, scope, landing, say, counts)
+            except ConnectorError as error:
+                counts.files += 1
+                counts.refused += 1
+                counts.failures.append(error)
+        return counts
+
+    def plan_stream(self, stream: Stream, scope: Scope, landing: Landing, say: Say) -> Plan:
+        """What a pull would ask for. Asks for nothing and writes nothing."""
+        planned: list[Planned] = []
+        for account in self._accounts(stream, scope):
+            before = complete(landing, stream, account)
+            newest = newest_of(before)
+            calls = [int(one.origin["calls"]) for one in newest.values() if "calls" in one.origin]
+            usual = -(-sum(calls) // len(calls)) if calls else 1
+            base = str(stream.source.settings["base_url"]).rstrip("/")
+            state = peek(key_of(stream, account, scope))
+            for window in self._windows(stream, account, scope, state.get("cursor")):
+                last = newest.get((account.name, window.slice_id))
+                attempt = int(last.manifest["attempt"]) + 1 if last else 1
+                known = int(last.origin.get("calls", usual)) if last else usual
+                planned.append(Planned(window.slice_id, attempt, f"{base}/{stream.said['path']}", calls=known))
+        minutes = max((sum(one.calls or 1 for one in planned) / limit.spent * limit.seconds / 60 for limit in stream.limits), default=0.0)
+        say(
+            f"{stream.title}: {len(planned)} slices, about {sum(one.calls or 1 for one in planned)} calls, {minutes:.1f} minutes of its budget"
+        )
+        return Plan(Counts(files=len(planned), landed=len(planned)), tuple(planned))
+
+    def check_stream(self, stream: Stream) -> Finding:
+        """The first page of the cheapest call, as each account."""
+        said, number = [], 0
+        for account in stream.accounts:
+            client = self.client(stream, account)
+            today = datetime.now(UTC).date()
+            every = windows(stream.shape_of(account), (today, today), None, datetime.now(UTC), is_named=True)
+            call = next(iter(self.calls(stream, account, every[-1])), None) if every else None
+            if call is None:
+                said.append(f"account {account.name}: nothing to ask")
+                continue
+            call = replace(call, params={**call.params, **stream.said.get("check", {})})
+            page = next(pages(client, call, stream.turn, stream.records))
+            number += len(page.records)
+            said.append(f"account {account.name} answers, with {len(page.records)} records on a page")
+        return Finding("; ".join(said), is_empty=not number)
+
+    # -------------------------------------------------------------------------------------------------------------------
+
+    def client(self, stream: Stream, account: Account) -> Client:
+        """Who asks as an account, within the stream's budget. Raises CredentialsError."""
+        source = stream.source
+        credentials = credentials_of(account.secret)
+        budget = None
+        if stream.limits:
+            name = f"{source.source}/{account.name}/{stream.said['budget']}"
+            budget = Budget(name, stream.limits, made(home() / "state") / "budgets.sqlite")
+        headers = self.headers(stream, account)
+        return Client(
+            self.base_url(source, account, credentials), self.auth(source, account, credentials), budget, rules=self.rules, headers=headers
+        )
+
+    def _accounts(self, stream: Stream, scope: Scope) -> list[Account]:
+        if scope.account and scope.account not in {one.name for one in stream.accounts}:
+            raise ConnectorError(
+                f"{stream.title}: no account {scope.account!r}; conf/sources/{stream.source.source}.yml has {[one.name for one in stream.accounts]}"
+            )
+        return [one for one in stream.accounts if scope.account in ("", one.name)]
+
+    def _windows(self, stream: Stream, account: Account, scope: Scope, cursor: str | None) -> list[Window]:
+        at = datetime.fromisoformat(cursor) if cursor else None
+        return windows(stream.shape_of(account), scope.days, at, datetime.now(UTC).replace(microsecond=0), scope.is_named)
+
+    def _pull(self, stream: Stream, account: Account, scope: Scope, landing: Landing, say: Say, counts: Counts) -> None:
+        """Land the windows of one account, each durable before the next is begun; a pull that was killed goes on after the last of them."""
+        with leased(key_of(stream, account, scope)) as state:
+            every = self._windows(stream, account, scope, state.cursor)
+            if stream.shape.mode == "cursor" and not scope.is_named:
+                say(f"{stream.title} ({account.name}): goes on from {state.cursor or stream.shape.start}, whatever day is asked for")
+            pull = f"{scope.first_day}~{scope.last_day}/" if stream.shape.mode == "range" else ""
+            todo = [one for one in every if pull + one.slice_id not in state.done]
+            counts.files += len(every) - len(todo)
+            counts.skipped += len(every) - len(todo)
+            before = complete(landing, stream, account)
+            client = self.client(stream, account)
+
+            def land(window: Window) -> Landed | None:
+                return self._land(client, stream, account, window, scope, before, landing, say)
+
+            for window, done in answered(todo, land, SMALLEST):
+                counts.files += 1
+                counts.skipped += done is None
+                if done is not None:
+                    before.append(done)
+                    counts.landed += 1
+                    counts.records += done.records
+                if scope.limit is None:
+                    state.finish(pull + window.slice_id)
+            if scope.limit is None:
+                self._settle(stream, scope, state, every)
+
+    def _settle(self, stream: Stream, scope: Scope, state: State, every: list[Window]) -> None:
+        """All windows are landed: the cursor moves; days that somebody named have none."""
+        ends = [one.until for one in every if one.until is not None]
+        if scope.is_named or stream.shape.mode == "snapshot":
+            state.forget()
+        elif ends:
+            state.move(max(ends).isoformat())
+
+    def _land(
+        self,
+        client: Client,
+        stream: Stream,
+        account: Account,
+        window: Window,
+        scope: Scope,
+        before: list[Landed],
+        landing: Landing,
+        say: Say,
+    ) -> Landed | None:
+        """One window as one attempt; None where it says what is landed already, or nothing of what nobody asked before."""
+        source, told, calls = stream.source, Told(), client.calls
+        newest = newest_of(before).get((account.name, window.slice_id))
+        last = str(newest.origin.get("sha256")) if newest else hashlib.sha256().hexdigest()
+        found = itertools.islice(self._read(client, stream, account, window, told, say), scope.limit)
+        held, is_all = beginning(found)
+        if is_all and told.sha256 == last and scope.limit is None:
+            return None
+        origin: dict[str, Any] = {"path": str(stream.said["path"]), "window": window.slice_id, "request_id": hashlib.sha256(
+            f"{landing.run_id}/{stream.title}/{account.name}/{window.slice_id}".encode()).hexdigest()[:16]}  # fmt: skip
+
+        def rest() -> Iterator[PageRecord]:
+            yield from held
+            yield from found
+            if told.sha256 == last and scope.limit is None:
+                raise Unchanged
+            # the manifest, which is written last, says what was read
+            origin.update(sha256=told.sha256, calls=client.calls - calls)
+
+        piece = Slice(
+            source.source,
+            stream.name,
+            account.name,
+            window.slice_id,
+            window.day,
+            window.day,
+            source.api_version,
+            origin,
+            scope.limit is None,
+        )
+        try:
+            return landing.land_records(piece, rest(), next_instant(before))
+        except Unchanged:
+            return None
+
+    def _read(self, client: Client, stream: Stream, account: Account, window: Window, told: Told, say: Say) -> Iterator[PageRecord]:
+        for page in self.pages(client, stream, account, window):
+            for payload in self.records(stream, account, page):
+                told.records += 1
+                told.digest.update(b"%d:" % len(payload))
+                told.digest.update(payload)
+                yield PageRecord(told.records, payload, page.number)
+            if time.monotonic() - told.said_at > PROGRESS_SECONDS:
+                told.said_at = time.monotonic()
+                say(f"{stream.title} ({account.name}): {window.slice_id}: {told.records} records of {page.number} pages so far")
+
+
+def key_of(stream: Stream, account: Account, scope: Scope) -> Key:
+    """Whose state a pull has: days that somebody named have their own."""
+    days = scope.days if scope.is_named and stream.shape.mode != "snapshot" else None
+    return Key(stream.source.source, account.name, stream.name, days)
+
+
+def complete(landing: Landing, stream: Stream, account: Account) -> list[Landed]:
+    """The attempts of a stream's account that were landed whole."""
+    every = landed(landing.root, stream.source.source, stream.name)
+    return [one for one in every if one.manifest["account"] == account.name and one.manifest.get("slice_complete", True)]
+
+
+def beginning(records: Iterator[PageRecord]) -> tuple[list[PageRecord], bool]:
+    """The first records, as many as may be held, and whether they are all."""
+    held: list[PageRecord] = []
+    size = 0
+    for record in records:
+        held.append(record)
+        size += len(record.payload)
+        if len(held) >= HELD_RECORDS or size >= HELD_BYTES:
+            return held, False
+    return held, True
