@@ -116,8 +116,8 @@ def with_exact_numbers(parsed: DataFrame, fields: Sequence[T.StructField], optio
         return parsed
     needs = F.col("payload").rlike(INEXACT) & ~F.col("payload").contains(MARK) & ~F.col("payload").contains("\\ue000")
     marked = F.when(needs, F.regexp_replace("payload", NUMBERS, f'$1"{MARK}$2"'))
-    schema = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in texts)
-    parsed = parsed.withColumn("_exact", F.from_json(marked, schema, dict(options)))
+    # no DDL: its short text of a structure loses the backticks of names within
+    parsed = parsed.withColumn("_exact", F.from_json(marked, T.StructType(list(texts)), dict(options)))
     exact = {field.name: unmarked(F.col("_exact")[field.name], field.dataType) for field in texts}
     body = [
         F.when(F.col("_exact").isNull(), F.col("_body")[f.name]).otherwise(exact.get(f.name, F.col("_body")[f.name])).alias(f.name)
