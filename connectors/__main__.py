@@ -18,6 +18,7 @@ import typer
 from conf import doors, settings
 from conf.personal import masked_text
 from conf.printing import shown
+from connectors import operating
 from connectors.kernel import pulls
 from connectors.kernel.connector import Counts, Plan, Scope
 from connectors.kernel.errors import ConnectorError, FailedStreamsError, StreamDeclarationError
@@ -32,6 +33,10 @@ app = typer.Typer(
 )
 sandbox = typer.Typer(no_args_is_help=True, help="A small seeded marketing world, written as files.")
 app.add_typer(sandbox, name="sandbox")
+app.add_typer(operating.state, name="state")
+app.add_typer(operating.budget, name="budget")
+app.command()(operating.discover)
+app.command()(operating.new)
 
 
 @app.command()

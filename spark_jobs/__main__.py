@@ -169,6 +169,16 @@ def migrate(
 
 
 @app.command()
+def drift(lake: Lake = "") -> None:
+    """Note in ops.schema_changes what `connectors discover` found: its differences as JSON lines, from standard input."""
+    from spark_jobs.engine.schema_changes import found_changes, record_changes
+
+    changes = found_changes(sys.stdin, holder())
+    record_changes(lake or platform().lake, changes)
+    print(json.dumps({"differences": len(changes)}), flush=True)
+
+
+@app.command()
 def explain(kind: Annotated[str, typer.Argument(help="table")], name: Annotated[str, typer.Argument()], lake: Lake = "") -> None:
     """A table's contract, last runs, ledger, upstream and downstream."""
     from spark_jobs.ops.explain import explain_table

@@ -69,7 +69,7 @@ def test_a_transform_does_no_io_and_knows_no_other_layer(path):
 # from the ground up: what stands in a line imports nothing of a later one
 FLOORS = (
     ("conf",),
-    ("connectors/kernel/errors", "connectors/kernel", "connectors/sources", "connectors/sandbox", "connectors/__main__", "connectors/sandbox/__main__"),
+    ("connectors/kernel/errors", "connectors/kernel", "connectors/sources", "connectors/sandbox", "connectors/operating", "connectors/__main__", "connectors/sandbox/__main__"),
     ("dags/common", "dags"),
     (
         "spark_jobs/functions", "spark_jobs/job", "spark_jobs/errors", "spark_jobs/printing", *(f"spark_jobs/{layer}" for layer in LAYERS),

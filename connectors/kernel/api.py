@@ -131,20 +131,28 @@ class Api:
 
     def check_stream(self, stream: Stream) -> Finding:
         """The first page of the cheapest call, as each account."""
-        said, number = [], 0
-        for account in stream.accounts:
-            client = self.client(stream, account)
-            today = datetime.now(UTC).date()
-            every = windows(stream.shape_of(account), (today, today), None, datetime.now(UTC), is_named=True)
-            call = next(iter(self.calls(stream, account, every[-1])), None) if every else None
-            if call is None:
-                said.append(f"account {account.name}: nothing to ask")
-                continue
-            call = replace(call, params={**call.params, **stream.said.get("check", {})})
-            page = next(pages(client, call, stream.turn, stream.records))
-            number += len(page.records)
-            said.append(f"account {account.name} answers, with {len(page.records)} records on a page")
-        return Finding("; ".join(said), is_empty=not number)
+        found = {account.name: len(self.sample(stream, account, is_cheap=True)) for account in stream.accounts}
+        said = "; ".join(f"account {name} answers, with {number} records on a page" for name, number in found.items())
+        return Finding(said, is_empty=not any(found.values()))
+
+    def sample(self, stream: Stream, account: Account, is_cheap: bool = False) -> list[bytes]:
+        """The records of a first page: of the newest days, or, of a cursor stream that is not asked cheaply, of all there is."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        today = now.date()
+        is_named = is_cheap or stream.shape.mode != "cursor"
+        every = windows(stream.shape_of(account), (today, today), None, now, is_named=is_named)
+        client = self.client(stream, account)
+        if is_cheap:
+            more = stream.said.get("check", {})
+            cheap = replace(stream, said={**stream.said, "params": {**stream.said.get("params", {}), **more}})
+            page = next(iter(self.pages(client, cheap, account, every[-1])), None) if every else None
+            return list(self.records(stream, account, page)) if page else []
+        for window in reversed(every):
+            for page in self.pages(client, stream, account, window):
+                if records := list(self.records(stream, account, page)):
+                    return records
+                break
+        return []
 
     # -------------------------------------------------------------------------------------------------------------------
 

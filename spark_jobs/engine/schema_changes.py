@@ -14,6 +14,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, functions as F
 
+from conf.personal import masked_text
 from conf.tables import table
 from spark_jobs.functions.scrubbing import masked_path
 from spark_jobs.io.small import opened, overwrite_rows, rows_as_declared, until_first
@@ -49,6 +50,18 @@ def changes_in(events: DataFrame, run_id: str) -> list[Change]:
     ).agg(F.min("event_date").alias("first_seen"), F.max("event_date").alias("last_seen"), F.count(F.lit(1)).alias("n"))  # fmt: skip
     most = counted.orderBy(F.desc("n"), *KEY, "slice_id").limit(MOST).collect()
     return [Change(tuple(r[c] for c in KEY), r["slice_id"], r["first_seen"], r["last_seen"], r["n"], run_id) for r in most]
+
+
+def found_changes(lines: Iterable[str], run_id: str) -> list[Change]:
+    """What a look at a vendor's records found: JSON objects of KEY, first_seen, last_seen (days) and rows (records looked at). A later look of the
+    same day replaces an earlier one."""
+    found = []
+    for line in lines:
+        said = json.loads(line)
+        first, last = (dt.date.fromisoformat(said[name]) for name in ("first_seen", "last_seen"))
+        key = tuple(masked_text(said[name]) if name == "path" else said[name] for name in KEY)
+        found.append(Change(key, f"discover {last}", first, last, said["rows"], run_id))
+    return found
 
 
 def merged(stored: Iterable[dict[str, Any]], changes: Iterable[Change]) -> list[dict[str, Any]]:
