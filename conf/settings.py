@@ -378,6 +378,18 @@ def source(name: str) -> Source:
     return result
 
 
+def connections_of(name: str) -> tuple[str, ...]:
+    """The connections that the accounts of a source name; none of a source that is not asked over HTTP."""
+    accounts = source(name).settings.get("accounts")
+    said = accounts.values() if isinstance(accounts, Mapping) else ()
+    return tuple(sorted({one["secret"] for one in said if isinstance(one, Mapping) and isinstance(one.get("secret"), str)}))
+
+
+def pool_of(name: str) -> str:
+    """The Airflow pool that the pulls of a source share."""
+    return f"api_{name}"
+
+
 @cache
 def source_names() -> tuple[str, ...]:
     """Every declared source, sorted."""

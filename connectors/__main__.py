@@ -143,18 +143,41 @@ def make(
     parquet: Annotated[
         bool, typer.Option("--parquet", help="web events as Parquet: a payload column plus typed columns, without truth")
     ] = False,
+    apis: Annotated[
+        Path | None, typer.Option(help="folder of what vendors' APIs serve (`sandbox serve`); these rows are no drops then")
+    ] = None,
 ) -> None:
     """Make the sandbox world's files; the same arguments make the same bytes. Prints one JSON line with counts."""
     from connectors.sandbox import files, truth, world  # numpy and the pools load only when they are needed
+    from connectors.sandbox.apis import served
 
     made = world.make_world(people=people, days=days, until=until.date(), seed=seed)
     counts = files.write_world(made, out, events_only=events_only, parquet=parquet)
     if not parquet:
         truth.write_truth(made, out)
+    if apis:
+        counts |= served.part(out, apis)
     first = made.first_day
     typer.echo(
         json.dumps({"out": str(out), "from": str(first), "to": f"{until:%Y-%m-%d}", "people": people, "seed": seed, "records": counts})
     )
+
+
+@sandbox.command()
+def serve(
+    apis: Annotated[Path, typer.Option(help="the folder that `sandbox make --apis` wrote")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one")] = 0,
+    now: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="the vendors' day (UTC); default: today")] = None,
+    connections: Annotated[
+        Path | None, typer.Option(help="file that gets the connections' variables, AIRFLOW_CONN_…, by which a pull reaches them")
+    ] = None,
+) -> None:
+    """Serve the sandbox's vendors over HTTP on this machine, each in its own shape, until it is ended. Prints one JSON line with their address."""
+    from connectors.sandbox.apis import server
+
+    if not apis.is_dir():
+        raise ConnectorError(f"{apis}: is no folder; make one with `python -m connectors sandbox make --apis {apis} …` first")
+    server.serve(apis, port, now and now.replace(tzinfo=UTC), connections)
 
 
 @sandbox.command("score")
@@ -182,6 +205,9 @@ def main(commands: typer.Typer = app) -> int:
         # what typer.Exit was raised with is returned here, not raised
         ended = commands(standalone_mode=False)
     except (ConnectorError, settings.SettingsError) as error:
+        # an Airflow task waits as long without a worker
+        if os.environ.get("THROUGHLINE_HOLDER") and (wait := getattr(error, "retry_after", None)):
+            print(json.dumps({"retry_after": wait}), flush=True)
         print(shown(masked_text(f"error: {error}"), lines=True), file=sys.stderr)
         return getattr(error, "exit_code", 2)
     except OSError as error:

@@ -22,17 +22,29 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import BaseOperator, BaseOperatorLink
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk import BaseOperator, BaseOperatorLink, Connection
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+)
 
 from conf.doors import OTHERS
 from conf.printing import shown
-from conf.settings import CONF, REPOSITORY, home, platform, read_yaml
+from conf.settings import CONF, REPOSITORY, connections_of, home, platform, read_yaml, source_names
 
 # what cannot pass by trying again: 2 a mistake in configuration or arguments, 3 a gate that stopped the batch
 NO_RETRY = {2: "a mistake that trying again does not mend", 3: "a gate stopped the batch: nothing of it was published"}
+# what a command says, in a line of its own, when it is welcome again: {"retry_after": seconds}
+LATER = "retry_after"
+# a wait beyond this holds no worker
+LONG_WAIT_SECONDS = 60
 # Airflow kills the task itself 5 s after it asked it to end
 KILL_AFTER_SECONDS = 4
+# what passes by itself
+PASSING = 4
 # Airflow shows the first line of a note: what the plan comes to stands there
 DRY_RUN = "**Dry run: nothing was changed.** {}\n\nTo do it, trigger again with dry_run off."
 DEFAULT_REMOTE = "sc://127.0.0.1:15002"
@@ -84,6 +96,17 @@ def is_dry(context: Any) -> bool:
     return bool(context.get("params", {}).get("dry_run"))
 
 
+def connections(words: Sequence[str]) -> dict[str, str]:
+    """What a command needs to ask as the sources it names: AIRFLOW_CONN_<NAME> with each connection that is there, wherever Airflow keeps it."""
+    found = {}
+    for name in {one for word in words if word in source_names() for one in connections_of(word)}:
+        with contextlib.suppress(AirflowNotFoundException):
+            made = Connection.get(name)
+            told = {key: value for key in ("host", "login", "password") if (value := getattr(made, key))}
+            found[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps({**told, "extra": made.extra_dejson})
+    return found
+
+
 def note_on_run(context: Any, text: str) -> None:
     """Say it on the run's own page, as its note; where no Airflow of ours runs, the task's log alone says it. Never an error."""
     if os.environ.get("THROUGHLINE_EMBEDDED") and "ti" in context:
@@ -131,6 +154,7 @@ class CommandOperator(BaseOperator):
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(REPOSITORY),
             "THROUGHLINE_HOLDER": "/".join((ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index))),
+            **connections(self.given()),
         }
 
     def execute(self, context: Any) -> Any:
@@ -163,12 +187,16 @@ class CommandOperator(BaseOperator):
             note_on_run(context, str(error))
             raise
         self.log.info("running: %s", " ".join(command))
-        code, last = self._run(command, {**os.environ, **env})
+        code, last, wait = self._run(command, {**os.environ, **env})
         if code == 3:
             self._refresh_report()
         if code in NO_RETRY:
             note_on_run(context, f"{self.task_id}: {re.sub(r'^[A-Za-z]+Error: ', '', last)}")
             raise AirflowFailException(f"exit code {code}: {NO_RETRY[code]}. {last}")
+        if code == PASSING and wait > LONG_WAIT_SECONDS:
+            again = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=wait)
+            note_on_run(context, f"{self.task_id}: {last} It goes on by itself at {again:%Y-%m-%d %H:%M} UTC.")
+            raise AirflowRescheduleException(again)  # type: ignore[no-untyped-call]
         if code:
             raise AirflowException(f"the command ended with exit code {code}: {last}")
         try:
@@ -177,9 +205,9 @@ class CommandOperator(BaseOperator):
             return {}
         return result if isinstance(result, dict) else {}
 
-    def _run(self, command: list[str], env: dict[str, str]) -> tuple[int, str]:
-        """Exit code and last line; every line goes to the task's log."""
-        last = ""
+    def _run(self, command: list[str], env: dict[str, str]) -> tuple[int, str, float]:
+        """Exit code, last line and the seconds that it asks to wait; every line goes to the task's log."""
+        last, wait = "", 0.0
         self._process = subprocess.Popen(
             command, env=env, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             encoding="utf-8", errors="replace", bufsize=1, start_new_session=True, umask=OTHERS, preexec_fn=_die_with_parent,
@@ -188,10 +216,12 @@ class CommandOperator(BaseOperator):
             assert self._process.stdout is not None
             for line in self._process.stdout:
                 text = shown(line.rstrip())
-                if text:
+                if text.startswith(f'{{"{LATER}"'):
+                    wait = float(json.loads(text)[LATER])
+                elif text:
                     self.log.info(text)
                     last = text
-            return self._process.wait(), last
+            return self._process.wait(), last, wait
         finally:
             # a timeout or an error here: the command must not outlive its task
             self.on_kill()

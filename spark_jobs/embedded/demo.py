@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.live import Live
 
 from conf import doors
-from conf.settings import REPOSITORY, home, made, platform
+from conf.settings import REPOSITORY, connections_of, home, made, platform, source_names
 from spark_jobs.embedded import services
 from spark_jobs.embedded.airflow_api import AirflowApi
 from spark_jobs.embedded.doctor import findings
@@ -83,6 +83,8 @@ def begin_world() -> tuple[subprocess.Popen[str] | None, dt.date, dt.date]:
             "make",
             "--out",
             str(made(home() / "drops")),
+            "--apis",
+            str(services.apis()),
             "--people",
             str(PEOPLE),
             "--days",
@@ -118,10 +120,13 @@ def demo(once: bool = False) -> int:
     preflight()
     made(home())
     os.environ.pop("THROUGHLINE_DATA", None)
+    # before the services start: they serve its vendors
+    made(services.apis())
     making, first, last = begin_world()
     out.print(f"A sandbox shop of {PEOPLE:,} people, {first} to {last}, in {home() / 'drops'}")
     # the shop first: its orders bring the first chart, and what marketing spent wants its exchange rates
-    waves = [["ingest_sandbox_shop"], [ORDERS, "ingest_sandbox_marketing", "ingest_sandbox_site"], [BUILD]]
+    vendors = [f"ingest_{name}" for name in source_names() if connections_of(name)]
+    waves = [["ingest_sandbox_shop"], [ORDERS, "ingest_sandbox_marketing", "ingest_sandbox_site", *vendors], [BUILD]]
     stages = [[Stage(dag_id, first, last) for dag_id in wave] for wave in waves]
     try:
         return run_stages(stages, once, lambda: finish_world(making, last), small=True)

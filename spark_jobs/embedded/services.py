@@ -28,13 +28,20 @@ from typing import Any, NoReturn
 import psutil
 
 from conf import doors
-from conf.settings import CONF, REPOSITORY, home, made, platform, spark_confs
+from conf.settings import CONF, REPOSITORY, connections_of, home, made, platform, pool_of, source_names, spark_confs
 from conf.tables import table_names
 from spark_jobs.embedded import healthy, jars
+from spark_jobs.embedded.airflow_api import AirflowApi, AirflowError
 from spark_jobs.embedded.declaration import AIRFLOW_ENV, BIN, HOST, Declaration, ServiceError, env_file
 
 PREFERRED_PORTS = {"airflow": 8080, "connect": 15002, "jdbc": 10000}
+# of a home with a sandbox world: the vendors' APIs that serve it
+VENDORS_PORT = {"vendors": 8090}
 PROFILES = ("embedded", "full")
+# what `sandbox serve` writes beside the rows
+CONNECTIONS = "connections.json"
+# how many streams' pulls of one vendor Airflow runs at once
+POOL_SLOTS = 2
 START_TIMEOUT_SECONDS = 180
 RESTARTS, RESTART_WINDOW_SECONDS = 3, 600
 STOP_TIMEOUT_SECONDS = 10
@@ -378,7 +385,40 @@ def embedded(
         ("airflow-scheduler", ("scheduler", "--skip-serve-logs"), "scheduler"),
         ("airflow-dag-processor", ("dag-processor",), "dag_processor"),
     )
-    return [spark, *first, *(Declaration(n, [program, *words], own, (*healthy.COMMAND, f"{monitor}#{p}"), needs) for n, words, p in parts)]
+    airflow_parts = [Declaration(n, [program, *words], own, (*healthy.COMMAND, f"{monitor}#{p}"), needs) for n, words, p in parts]
+    return [spark, *first, *airflow_parts, *vendors(ports, env)]
+
+
+def vendors(ports: Mapping[str, int], env: Mapping[str, str]) -> list[Declaration]:
+    """The vendors' APIs over the sandbox world, where this home has one."""
+    if "vendors" not in ports:
+        return []
+    words = ["--apis", str(apis()), "--port", str(ports["vendors"]), "--connections", str(apis() / CONNECTIONS)]
+    command = [sys.executable, "-m", "connectors", "sandbox", "serve", *words]
+    return [Declaration("vendors", command, env, healthy=(*healthy.COMMAND, f"tcp://{HOST}:{ports['vendors']}"))]
+
+
+def apis() -> Path:
+    """The folder of what the sandbox's vendors serve in this home."""
+    return home() / "apis"
+
+
+def introduce(api: AirflowApi) -> None:
+    """Give Airflow what its ingest DAGs need: a pool per vendor, and the connections to the sandbox's vendors where they run."""
+    known = {one["name"] for one in api.call("GET", "/pools?limit=1000")["pools"]}
+    for name in source_names():
+        if connections_of(name) and (pool := pool_of(name)) not in known:
+            api.call("POST", "/pools", {"name": pool, "slots": POOL_SLOTS, "description": f"pulls of {name} at once"}, is_repeatable=True)
+    file = apis() / CONNECTIONS
+    for variable, text in json.loads(file.read_text(encoding="utf-8")).items() if file.is_file() else ():
+        name, said = variable.removeprefix("AIRFLOW_CONN_").lower(), json.loads(text)
+        body = {"connection_id": name, "conn_type": "http", **said, "extra": json.dumps(said.get("extra", {}))}
+        try:
+            api.call("POST", "/connections", body)
+        except AirflowError as error:
+            if error.status != 409:
+                raise
+            api.call("PATCH", f"/connections/{name}", body)
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------------
@@ -405,12 +445,15 @@ def start(
             note(services)
             declared = full.declarations(services.ports, base_env(services.mark), say, schedule, small)
         else:
-            services.ports = pick_ports(say, holding=services.holding)
+            preferred = {**PREFERRED_PORTS, **(VENDORS_PORT if airflow and apis().is_dir() else {})}
+            services.ports = pick_ports(say, preferred, services.holding)
             note(services)
             declared = embedded(services.ports, base_env(services.mark), schedule, airflow, small)
         _start(services, declared, began)
         if airflow and profile == "embedded":
             _migrated().write_text(_airflow_version(), encoding="utf-8")
+        if airflow:
+            introduce(AirflowApi(services.airflow_url))
         note(services, is_ready=True)
     except BaseException:
         services.stop()

@@ -207,8 +207,11 @@ def serving(folder: Path, now: datetime | None = None, port: int = 0) -> Iterato
         listening.close()
 
 
-def serve(folder: Path, port: int, now: datetime | None) -> None:
-    """Serve until this process is ended."""
+def serve(folder: Path, port: int, now: datetime | None, connections: Path | None = None) -> None:
+    """Serve until this process is ended. connections: a file of its owner alone, which gets the variables of Sandbox.connections."""
     with serving(folder, now, port) as sandbox:
+        if connections:
+            os.umask(0o077)
+            connections.write_text(json.dumps(sandbox.connections()), encoding="utf-8")
         print(json.dumps({"url": sandbox.url, "vendors": list(vendors()), "pid": os.getpid()}), flush=True)
         threading.Event().wait()
