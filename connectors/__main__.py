@@ -46,7 +46,9 @@ def pull(
     to: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, inclusive")],
     run_id: Annotated[str, typer.Option(help="stands in every record; by default a new one")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be landed, and write nothing")] = False,
-    scheduled: Annotated[bool, typer.Option("--scheduled", help="the days are a schedule's: streams with a cursor go on from it")] = False,
+    scheduled: Annotated[
+        bool, typer.Option("--scheduled/--named", help="the days are a schedule's: streams with a cursor go on from it")
+    ] = False,
     account: Annotated[str, typer.Option(help="one of the source's accounts; by default all")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="records of each slice, for a try: what is landed is not loaded")] = None,
 ) -> None:

@@ -20,6 +20,7 @@ DAILY = CronPartitionTimetable("0 0 * * *", timezone="UTC", run_offset=-1, key_f
 FIRST_DAY = "{{ params['from'] or partition_key or '' }}"
 LAST_DAY = "{{ params['to'] or partition_key or '' }}"
 RANGE = ["--from", FIRST_DAY, "--to", LAST_DAY]
+WHOSE_DAYS = "{{ '--named' if params['from'] else '--scheduled' }}"
 RANGE_PARAMS = {
     "from": day("First day (UTC)", "Inclusive. A run by hand needs both days, or a partition key (advanced options)"),
     "to": day("Last day (UTC)", "Inclusive"),

@@ -120,7 +120,7 @@ def note_on_run(context: Any, text: str) -> None:
 class CommandOperator(BaseOperator):
     """`python -m <module> <arguments>`; the command's last line of output, a JSON object, is the task's result.
 
-    arguments: templated; '{source}' stands for `source`, which may be mapped. An exit code in NO_RETRY fails the task for good.
+    arguments: templated; '{source}' stands for `source` and '{account}' for `account`, which may be mapped. An exit code in NO_RETRY fails the task for good.
     plan: commands, each a module and its arguments, that say what the whole run would do: they alone run in a dry run, in which a task without
     a plan is skipped.
     """
@@ -130,7 +130,14 @@ class CommandOperator(BaseOperator):
     operator_extra_links: Collection[BaseOperatorLink] = (ReportLink(), PlanLink())
 
     def __init__(
-        self, *, arguments: Sequence[str], module: str = "connectors", source: str = "", plan: Sequence[Sequence[str]] = (), **kwargs: Any
+        self,
+        *,
+        arguments: Sequence[str],
+        module: str = "connectors",
+        source: str = "",
+        account: str = "",
+        plan: Sequence[Sequence[str]] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.arguments = list(arguments)
@@ -138,6 +145,7 @@ class CommandOperator(BaseOperator):
         self.has_said = False
         self.module = module
         self.source = source
+        self.account = account
         self._process: subprocess.Popen[str] | None = None
 
     def command(self) -> list[str]:
@@ -145,7 +153,7 @@ class CommandOperator(BaseOperator):
         return [sys.executable, "-m", self.module, *self.given()]
 
     def given(self) -> list[str]:
-        return [argument.replace("{source}", self.source) for argument in self.arguments]
+        return [argument.replace("{source}", self.source).replace("{account}", self.account) for argument in self.arguments]
 
     def environment(self, context: Any) -> dict[str, str]:
         """What the command sees beside this process's environment."""

@@ -1,5 +1,7 @@
 """Every DAG file parses lightly, says what it does, and renders exactly the commands of the golden files (`make golden` rewrites them)."""
 
+import datetime as dt
+import json
 import os
 import runpy
 import subprocess
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk import DAG
 
-from conf.settings import REPOSITORY, source, source_names
+from conf.settings import REPOSITORY, connections_of, pool_of, source, source_names
 from conf.tables import table_names
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -102,9 +104,8 @@ def test_every_table_is_an_asset_of_a_task_and_every_asset_is_a_table(dags):
 
 def test_rendered_commands_equal_the_golden_files(dags):
     rendered = {
-        f"{d.dag_id}.{task}": "".join(" ".join(words) + "\n" for words in lines)
-        for d in dags.values()
-        for task, lines in commands(d).items()
+        dag.dag_id: "".join(f"{task}: {' '.join(words)}\n" for task, lines in commands(dag).items() for words in lines)
+        for dag in dags.values()
     }
     if os.environ.get("GOLDEN") == "write":
         for stale in GOLDEN.glob("*.txt"):
@@ -119,7 +120,7 @@ def test_every_form_has_a_dry_run_that_the_first_task_alone_answers(dags):
         assert dag.params.get_param("dry_run").schema["type"] == "boolean"
         assert dag.params["dry_run"] is (dag.dag_id == "campaign_backfill")
         (first,) = dag.roots
-        assert first.plan and not any(task.plan for task in dag.tasks if task is not first and not task.is_mapped)
+        assert first.plan and not any(getattr(task, "plan", ()) for task in dag.tasks if task is not first and not task.is_mapped)
 
 
 class Told:
@@ -143,7 +144,7 @@ def ran(monkeypatch):
 
     def run(self, command, env):
         found.append((command[2:], env.get("SPARK_REMOTE")))
-        return 0, f'{{"note": "plan {len(found)}", "parts": {len(found)}}}'
+        return 0, f'{{"note": "plan {len(found)}", "parts": {len(found)}}}', 0.0
 
     monkeypatch.delenv("THROUGHLINE_EMBEDDED", raising=False)
     monkeypatch.setattr(CommandOperator, "_run", run)
@@ -256,3 +257,46 @@ def test_the_same_arguments_go_through_spark_submit(monkeypatch):
     command = SparkJobOperator(task_id="t", arguments=["run", "gold", "--from", "2026-11-10", "--to", "2026-11-10"]).command()
     assert command[0].endswith("spark-submit") and command[1:3] == ["--master", "spark://127.0.0.1:7077"]
     assert command[-7:] == [str(REPOSITORY / "spark_jobs" / "__main__.py"), "run", "gold", "--from", "2026-11-10", "--to", "2026-11-10"]
+
+
+@pytest.mark.parametrize(("wait", "is_away"), [(3600.0, True), (2.0, False)])
+def test_a_command_that_is_welcome_in_an_hour_holds_no_worker(monkeypatch, wait, is_away):
+    from airflow.sdk.exceptions import AirflowException, AirflowRescheduleException
+
+    from dags.common.spark import CommandOperator
+
+    monkeypatch.delenv("THROUGHLINE_EMBEDDED", raising=False)
+    task = CommandOperator(task_id="t", arguments=["pull", "s", *DAY])
+    said = f"print(json.dumps({{'retry_after': {wait}}})); print('error: its budget is spent')"
+    words = [f"import sys, json; {said}; sys.exit(4)"]
+    monkeypatch.setattr(CommandOperator, "command", lambda self: [sys.executable, "-c", *words])
+    with pytest.raises(AirflowRescheduleException if is_away else AirflowException) as ended:
+        task.execute({"params": {}, "ti": Told()})
+    if is_away:
+        left = (ended.value.reschedule_date - dt.datetime.now(dt.UTC)).total_seconds()
+        assert 3500 < left <= 3600
+    else:
+        assert type(ended.value) is AirflowException and "its budget is spent" in str(ended.value)
+
+
+def test_a_source_that_is_asked_over_http_pulls_each_account_in_the_vendor_s_pool(dags):
+    asked = [name for name in source_names() if connections_of(name)]
+    assert asked
+    for name in asked:
+        pull = dags[f"ingest_{name}"].get_task("pull")
+        assert pull.is_mapped and pull.pool == pool_of(name)
+    assert not any(dags[f"ingest_{name}"].get_task("pull").is_mapped for name in source_names() if name not in asked)
+
+
+def test_what_a_connection_holds_reaches_the_command_s_environment_alone(monkeypatch):
+    from dags.common.spark import CommandOperator
+
+    name = next(name for name in source_names() if connections_of(name))
+    for one in connections_of(name):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{one.upper()}", '{"password": "canary-1234", "extra": {"refresh_token": "canary-5678"}}')
+    task = CommandOperator(task_id="t", arguments=["pull", name, *DAY])
+    held = task.environment({"ti": Told()})
+    for one in connections_of(name):
+        told = json.loads(held[f"AIRFLOW_CONN_{one.upper()}"])
+        assert (told["password"], told["extra"]["refresh_token"]) == ("canary-1234", "canary-5678")
+    assert "canary" not in str(task.command())
