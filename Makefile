@@ -43,6 +43,9 @@ bench-pipeline: setup ## CPU-seconds per stage beside DuckDB and a raw Spark cop
 bench-engine: setup ## a small lake's CPU-seconds and Spark jobs beside the build of 2026-11-29; QUICK=1: each command in its own process, alone
 	@$(PYTHON) -m tests.bench.engine
 
+bench-connectors: setup ## records per second of an API's pull, beside dlt and bare requests; QUICK=1: a tenth
+	@$(PYTHON) -m tests.bench.connectors
+
 bench-score: setup ## how right the pipeline is about 50,000 simulated people, and what it costs; QUICK=1: 5,000
 	@$(PYTHON) -m tests.bench.score
 
@@ -64,4 +67,4 @@ doctor: ## Java, ports, disk, memory, key, versions, with the fix for each
 clean: ## remove what Throughline made and marked as its own (.throughline, .throughline-real)
 	@$(PYTHON) -m spark_jobs clean
 
-.PHONY: help setup demo real up image test test-whole check bench-pipeline bench-engine bench-score score golden lock status doctor clean
+.PHONY: help setup demo real up image test test-whole check bench-pipeline bench-engine bench-connectors bench-score score golden lock status doctor clean

@@ -27,7 +27,7 @@ from connectors.kernel.streams import Account, Stream, call_of, declared, texts_
 from connectors.kernel.tokens import GRANTS, OAuth2
 
 # What is compared with the attempt before it without a write
-HELD_RECORDS, HELD_BYTES = 10_000, 16 * 2**20
+HELD_RECORDS, HELD_BYTES = 10_000, 8 * 2**20
 PROGRESS_SECONDS = 30.0
 SMALLEST = timedelta(seconds=2)
 
@@ -264,10 +264,10 @@ class Api:
 
     def _read(self, client: Client, stream: Stream, account: Account, window: Window, told: Told, say: Say) -> Iterator[PageRecord]:
         for page in self.pages(client, stream, account, window):
-            for payload in self.records(stream, account, page):
+            payloads = list(self.records(stream, account, page))
+            told.digest.update(b"".join(payload + b"\n" for payload in payloads))
+            for payload in payloads:
                 told.records += 1
-                told.digest.update(b"%d:" % len(payload))
-                told.digest.update(payload)
                 yield PageRecord(told.records, payload, page.number)
             if time.monotonic() - told.said_at > PROGRESS_SECONDS:
                 told.said_at = time.monotonic()

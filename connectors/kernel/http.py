@@ -11,7 +11,7 @@ import email.utils
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -103,6 +103,16 @@ class Answer:
     content: bytes = field(repr=False)
     title: str
     url: str = field(repr=False)
+
+    def at(self, path: Sequence[str]) -> Any:
+        """What stands at a path of the body, without a look at the rest; None where nothing does. Raises BrokenContractError where it is no JSON."""
+        try:
+            raw: Any = msgspec.Raw(self.content)
+            for key in path:
+                raw = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])[key]
+            return msgspec.json.decode(raw)
+        except (KeyError, msgspec.MsgspecError, UnicodeDecodeError):
+            return at(self.json(), tuple(path))
 
     def json(self) -> Any:
         """The body. Raises BrokenContractError where it is no JSON."""
@@ -317,12 +327,17 @@ def form_poster(url: str, seconds: float = 30.0) -> Callable[[Mapping[str, str]]
 
 
 def classified(status: int, content: bytes, rules: Iterable[Rule]) -> str:
-    """The verdict of the first rule that fits an answer."""
-    try:
-        body = parsed(content)
-    except ValueError:
-        body = None
-    return next(rule.verdict for rule in rules if rule.fits(status, body))
+    """The verdict of the first rule that fits an answer, whose body is read where a rule asks for it."""
+    body: object = None
+    is_read = False
+    for rule in rules:
+        if rule.path and not is_read and (not rule.statuses or status in rule.statuses):
+            is_read = True
+            with suppress(ValueError):
+                body = parsed(content)
+        if rule.fits(status, body):
+            return rule.verdict
+    raise AssertionError("the last rule fits all")
 
 
 def parsed(content: bytes) -> Any:

@@ -17,13 +17,12 @@ import base64
 import dataclasses
 import errno
 import fcntl
-import gzip
 import hashlib
-import io
 import json
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
@@ -251,9 +250,8 @@ class Landing:
         with self._new_attempt(piece) as (folder, attempt):
             head = self._envelope_head(piece, attempt, extracted_at)
             files = []
-            for number, (content, count) in enumerate(_parts(head, records), start=1):
+            for number, (compressed, count) in enumerate(_parts(head, records), start=1):
                 name = f"part-{number:05d}.jsonl.gz"
-                compressed = gzip.compress(content, compresslevel=GZIP_LEVEL, mtime=0)
                 with _writing(folder):
                     write_durably(folder / name, compressed)
                 files.append({"path": str((folder / name).resolve()), "sha256": hashlib.sha256(compressed).hexdigest(), "records": count})
@@ -429,17 +427,48 @@ def _request_id(piece: Slice) -> str | None:
     return None if told is None else str(told)[:16]
 
 
-def _parts(head: bytes, records: Iterable[Record | PageRecord]) -> Iterator[tuple[memoryview, int]]:
-    """Envelope lines, cut into parts of at most PART_RECORDS records, about PART_BYTES bytes and PART_SECONDS."""
-    buffer, count, until = io.BytesIO(), 0, time.monotonic() + PART_SECONDS
+def _parts(head: bytes, records: Iterable[Record | PageRecord]) -> Iterator[tuple[bytes, int]]:
+    """Envelope lines, gzipped, cut into parts of at most PART_RECORDS records, about PART_BYTES bytes and PART_SECONDS. The same lines make the
+    same bytes."""
+    part: _Part | None = None
     for record in records:
-        buffer.write(_envelope(head, record))
-        count += 1
-        if count == PART_RECORDS or buffer.tell() >= PART_BYTES or time.monotonic() >= until:
-            yield buffer.getbuffer(), count
-            buffer, count, until = io.BytesIO(), 0, time.monotonic() + PART_SECONDS
-    if count:
-        yield buffer.getbuffer(), count
+        part = part or _Part()
+        part.add(_envelope(head, record))
+        if part.is_full():
+            yield part.packed(), part.count
+            part = None
+    if part:
+        yield part.packed(), part.count
+
+
+class _Part:
+    """A part that is being made: only a few of its lines are held unpacked."""
+
+    def __init__(self) -> None:
+        # 16 more window bits: a gzip header, of which zlib sets no time
+        self._gzip = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+        self._lines: list[bytes] = []
+        self._held, self._blocks = 0, list[bytes]()
+        self.count, self.bytes, self._until = 0, 0, time.monotonic() + PART_SECONDS
+
+    def add(self, line: bytes) -> None:
+        self._lines.append(line)
+        self.count += 1
+        self._held += len(line)
+        if self._held >= COPY_BYTES:
+            self._pack()
+
+    def is_full(self) -> bool:
+        return self.count == PART_RECORDS or self.bytes + self._held >= PART_BYTES or time.monotonic() >= self._until
+
+    def packed(self) -> bytes:
+        self._pack()
+        return b"".join([*self._blocks, self._gzip.flush()])
+
+    def _pack(self) -> None:
+        self._blocks.append(self._gzip.compress(b"".join(self._lines)))
+        self.bytes += self._held
+        self._lines, self._held = [], 0
 
 
 def _envelope(head: bytes, record: Record | PageRecord) -> bytes:

@@ -20,7 +20,7 @@ import msgspec
 import requests
 
 from connectors.kernel.errors import BrokenContractError, StreamDeclarationError
-from connectors.kernel.http import Answer, Call, Client, at
+from connectors.kernel.http import Answer, Call, Client
 
 # A stream of more pages is one that does not end
 MOST_PAGES = 1_000_000
@@ -52,7 +52,7 @@ def by_page(call: Call, answer: Answer, count: int, *, name: str = "page", first
 
 def by_cursor(call: Call, answer: Answer, count: int, *, path: Path, name: str, in_body: bool = False) -> Call | None:
     """The next call says the cursor that stands at `path` of the answer."""
-    cursor = at(answer.json(), path)
+    cursor = answer.at(path)
     if cursor is None or cursor is False or cursor == "":
         return None
     if in_body:
@@ -68,7 +68,7 @@ def by_header(call: Call, answer: Answer, count: int, *, header: str, name: str,
 
 def by_url(call: Call, answer: Answer, count: int, *, path: Path) -> Call | None:
     """The next call is the URL at `path` of the answer, with all that it asks for."""
-    url = at(answer.json(), path)
+    url = answer.at(path)
     return dataclasses.replace(call, path=url, params={}) if isinstance(url, str) and url else None
 
 
@@ -149,7 +149,10 @@ def records_at(answer: Answer, path: Sequence[str]) -> tuple[bytes, ...]:
     for members in (_members, _members_of_any_text):
         try:
             return members(answer.content, path)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, KeyError, IndexError):
+        except (msgspec.ValidationError, KeyError):
+            # it can be read, and stands there in another shape
+            break
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, IndexError):
             continue
     raise BrokenContractError(
         f"{answer.title}: has no list at {'.'.join(path) or 'its top'}; nothing of this slice was landed: look at the stream's declaration"

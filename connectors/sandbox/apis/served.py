@@ -71,6 +71,7 @@ def part(drops: Path, folder: Path) -> dict[str, int]:
     for kind, vendor_of in VENDOR_OF.items():
         for path in sorted((drops / SOURCE / kind).rglob("*.*")):
             left: list[bytes] = []
+            is_read = False
             lines = path.read_bytes().splitlines()
             header = lines[:1] if path.suffix == ".csv" else []
             for line in lines[len(header) :]:
@@ -80,7 +81,9 @@ def part(drops: Path, folder: Path) -> dict[str, int]:
                     found.setdefault(f"{vendor}.{kind}", []).append(orjson.dumps(row))
                 else:
                     left.append(line)
-            if left:
+                    is_read |= row is not None
+            # a cut line alone would be a damaged file
+            if is_read:
                 path.write_bytes(b"\n".join([*header, *left]) + b"\n")
             else:
                 path.unlink()
