@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from conf.settings import DiskFullError, home, platform, refuse_full_disk
+from conf.settings import DiskFullError, connections_of, home, platform, refuse_full_disk, source, source_names
+from spark_jobs.embedded.airflow_api import AirflowApi
 from spark_jobs.embedded.jars import is_right, locked
 from spark_jobs.embedded.services import PREFERRED_PORTS, is_free, running_state
+from spark_jobs.errors import ThroughlineError
 from spark_jobs.printing import cell, console, listing
 
+# a version that ends so soon is said
+SUNSET_DAYS = 90
 PAIRS = (("pyspark", "4.2.0"), ("delta-spark", "4.4.0"))
 
 
@@ -131,6 +137,38 @@ def available_memory() -> float:
     return float(free)
 
 
+def connection_findings(known: Collection[str], today: dt.date) -> list[Finding]:
+    """Of each source that is asked over HTTP whether its connections are there, and when the version that it asks ends.
+
+    known: the connections that Airflow keeps; those in this environment are found besides.
+    """
+    found = []
+    for name in source_names():
+        for connection in connections_of(name):
+            variable = f"AIRFLOW_CONN_{connection.upper()}"
+            seen = "in this environment" if os.environ.get(variable) else "in Airflow" if connection in known else ""
+            advice = f"to pull {name}, add the connection in Airflow (Admin, Connections), or set {variable}"
+            found.append(Finding(f"connection {connection}", seen or "not there", "" if seen else advice, is_fatal=False))
+        end = source(name).settings.get("sunset")
+        if isinstance(end, dt.date) and connections_of(name) and (end - today).days < SUNSET_DAYS:
+            ended = "ended" if end < today else "ends"
+            advice = f"set a newer api_version, and its sunset, in conf/sources/{name}.yml"
+            found.append(Finding(f"{name}'s API", f"version {source(name).api_version} {ended} on {end}", advice, is_fatal=False))
+    return found
+
+
+def airflow_connections() -> set[str]:
+    """The names of the connections that the running Airflow keeps; none where it does not run or does not answer."""
+    up = running_state()
+    if up is None or "airflow" not in up["ports"]:
+        return set()
+    try:
+        listed = AirflowApi(f"http://127.0.0.1:{up['ports']['airflow']}").call("GET", "/connections?limit=1000")["connections"]
+    except ThroughlineError:
+        return set()
+    return {one["connection_id"] for one in listed}
+
+
 def findings() -> list[Finding]:
     """Everything that is looked at, in order."""
     settings, folder = platform(), home()
@@ -173,7 +211,7 @@ def findings() -> list[Finding]:
 
 def doctor() -> bool:
     """Print what was found; True when everything needed is right."""
-    found = findings()
+    found = [*findings(), *connection_findings(airflow_connections(), dt.datetime.now(dt.UTC).date())]
     shown = listing("", "seen", "fix")
     for one in found:
         shown.add_row(one.name, cell(one.seen), cell(one.fix, "red" if one.is_fatal else "yellow") if one.fix else cell("right", "green"))

@@ -1,5 +1,6 @@
 """What must be right before anything starts is said in one sentence with its fix."""
 
+import datetime as dt
 import socket
 import subprocess
 import sys
@@ -7,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from conf.settings import REPOSITORY
-from spark_jobs.embedded import services
+from conf.settings import REPOSITORY, source
+from spark_jobs.embedded import doctor, services
 from spark_jobs.embedded.doctor import disk_finding, findings, java_finding, memory_finding, version_findings
 from spark_jobs.embedded.services import is_free, pick_ports, running_state, spark_command
 
@@ -85,3 +86,18 @@ def test_a_state_file_of_a_dead_starter_is_no_running_service(home):
     assert running_state() is None
     assert services.stop_leftovers() is False
     assert not services.state_file().exists()
+
+
+def test_the_connections_of_every_api_are_listed_and_a_version_that_ends_soon_is_said(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_KLAVIYO_MAIN", "{}")
+    end = source("klaviyo").settings["sunset"]
+    early = {one.name: one for one in doctor.connection_findings((), end - dt.timedelta(days=doctor.SUNSET_DAYS))}
+    assert early["connection klaviyo_main"] == doctor.Finding("connection klaviyo_main", "in this environment", "", is_fatal=False)
+    assert "klaviyo's API" not in early
+    monkeypatch.delenv("AIRFLOW_CONN_KLAVIYO_MAIN")
+    missing = {one.name: one for one in doctor.connection_findings((), end)}["connection klaviyo_main"]
+    assert missing.seen == "not there" and "AIRFLOW_CONN_KLAVIYO_MAIN" in missing.fix and not missing.is_fatal
+    assert {one.name: one for one in doctor.connection_findings({"klaviyo_main"}, end)}["connection klaviyo_main"].seen == "in Airflow"
+    for day, word in ((end - dt.timedelta(days=1), "ends"), (end + dt.timedelta(days=1), "ended")):
+        told = {one.name: one for one in doctor.connection_findings((), day)}["klaviyo's API"]
+        assert word in told.seen and "conf/sources/klaviyo.yml" in told.fix
