@@ -8,20 +8,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from conf.settings import Source, home, made
+from connectors.kernel import days
 from connectors.kernel.auth import Auth, Credentials, auth_of, credentials_of
 from connectors.kernel.budgets import Budget
 from connectors.kernel.connector import Counts, Finding, Plan, Planned, Say, Scope
 from connectors.kernel.errors import ConnectorError, StreamDeclarationError
-from connectors.kernel.http import Call, Client, Rule, form_poster
+from connectors.kernel.http import Call, Client, Rule, at, form_poster, parsed
 from connectors.kernel.landing import Landed, Landing, PageRecord, Slice, landed, newest_of, next_instant
 from connectors.kernel.paginate import Page, pages
-from connectors.kernel.slices import Window, answered, windows
+from connectors.kernel.slices import Window, answered, questions, windows
 from connectors.kernel.state import Key, State, leased, peek
 from connectors.kernel.streams import Account, Stream, call_of, declared, texts_of
 from connectors.kernel.tokens import GRANTS, OAuth2
@@ -42,7 +43,6 @@ class Told:
 
     digest: Any = field(default_factory=hashlib.sha256)
     records: int = 0
-    said_at: float = field(default_factory=time.monotonic)
 
     @property
     def sha256(self) -> str:
@@ -90,6 +90,13 @@ class Api:
         """A page's records, as the vendor wrote them."""
         return page.records
 
+    def day_of(self, stream: Stream, record: bytes) -> date:
+        """The day of a record, where several are asked for together. Raises ValueError or TypeError where it says none."""
+        return date.fromisoformat(str(at(parsed(record), tuple(stream.said["day"])))[:10])
+
+    def settled(self, stream: Stream, account: Account, window: Window) -> None:
+        """A window is landed: what was kept so that it could be, as a report's id, may go."""
+
     # what `python -m connectors` and the DAGs ask ------------------------------------------------------------------------
 
     def declared(self, source: Source, name: str) -> Stream:
@@ -118,15 +125,17 @@ class Api:
             usual = -(-sum(calls) // len(calls)) if calls else 1
             base = str(stream.source.settings["base_url"]).rstrip("/")
             state = peek(key_of(stream, account, scope))
-            for window in self._windows(stream, account, scope, state.get("cursor")):
-                last = newest.get((account.name, window.slice_id))
-                attempt = int(last.manifest["attempt"]) + 1 if last else 1
-                known = int(last.origin.get("calls", usual)) if last else usual
-                planned.append(Planned(window.slice_id, attempt, f"{base}/{stream.said['path']}", calls=known))
-        minutes = max((sum(one.calls or 1 for one in planned) / limit.spent * limit.seconds / 60 for limit in stream.limits), default=0.0)
-        say(
-            f"{stream.title}: {len(planned)} slices, about {sum(one.calls or 1 for one in planned)} calls, {minutes:.1f} minutes of its budget"
-        )
+            for question in questions(self._windows(stream, account, scope, state.get("cursor")), stream.shape):
+                for window in question.slices:
+                    last = newest.get((account.name, window.slice_id))
+                    attempt = int(last.manifest["attempt"]) + 1 if last else 1
+                    known = int(last.origin.get("calls", usual)) if last else usual
+                    # of days that are asked for together the first one has the calls
+                    known = known if window is question else usual if window is question.days[0] else 0
+                    planned.append(Planned(window.slice_id, attempt, f"{base}/{stream.said['path']}", calls=known))
+        number = sum(one.calls or 0 for one in planned)
+        minutes = max((number / limit.spent * limit.seconds / 60 for limit in stream.limits), default=0.0)
+        say(f"{stream.title}: {len(planned)} slices, about {number} calls, {minutes:.1f} minutes of its budget")
         return Plan(Counts(files=len(planned), landed=len(planned)), tuple(planned))
 
     def check_stream(self, stream: Stream) -> Finding:
@@ -140,7 +149,7 @@ class Api:
         now = datetime.now(UTC).replace(microsecond=0)
         today = now.date()
         is_named = is_cheap or stream.shape.mode != "cursor"
-        every = windows(stream.shape_of(account), (today, today), None, now, is_named=is_named)
+        every = questions(windows(stream.shape_of(account), (today, today), None, now, is_named=is_named), stream.shape)
         client = self.client(stream, account)
         if is_cheap:
             more = stream.said.get("check", {})
@@ -187,24 +196,27 @@ class Api:
             if stream.shape.mode == "cursor" and not scope.is_named:
                 say(f"{stream.title} ({account.name}): goes on from {state.cursor or stream.shape.start}, whatever day is asked for")
             pull = f"{scope.first_day}~{scope.last_day}/" if stream.shape.mode == "range" else ""
-            todo = [one for one in every if pull + one.slice_id not in state.done]
-            counts.files += len(every) - len(todo)
-            counts.skipped += len(every) - len(todo)
+            # the same questions after a kill too, so that a report that was asked for is found again
+            todo = [one for one in questions(every, stream.shape) if any(pull + part.slice_id not in state.done for part in one.slices)]
+            already = len(every) - sum(len(one.slices) for one in todo)
+            counts.files += already
+            counts.skipped += already
             before = complete(landing, stream, account)
             client = self.client(stream, account)
 
-            def land(window: Window) -> Landed | None:
+            def land(window: Window) -> list[Landed | None]:
                 return self._land(client, stream, account, window, scope, before, landing, say)
 
-            for window, done in answered(todo, land, SMALLEST):
-                counts.files += 1
-                counts.skipped += done is None
-                if done is not None:
-                    before.append(done)
-                    counts.landed += 1
-                    counts.records += done.records
-                if scope.limit is None:
-                    state.finish(pull + window.slice_id)
+            for question, done in answered(todo, land, SMALLEST):
+                for window, one in zip(question.slices, done, strict=True):
+                    counts.files += 1
+                    counts.skipped += one is None
+                    if one is not None:
+                        counts.landed += 1
+                        counts.records += one.records
+                    if scope.limit is None:
+                        state.finish(pull + window.slice_id)
+                self.settled(stream, account, question)
             if scope.limit is None:
                 self._settle(stream, scope, state, every)
 
@@ -226,12 +238,38 @@ class Api:
         before: list[Landed],
         landing: Landing,
         say: Say,
+    ) -> list[Landed | None]:
+        """What a window's slices became; days that were asked for together are read whole before the first of them is landed."""
+        calls = client.calls
+        found = itertools.islice(self._read(client, stream, account, window, say), scope.limit)
+
+        def land(piece: Window, records: Iterator[days.Found]) -> Landed | None:
+            done = self._land_slice(stream, account, piece, scope, before, landing, records, lambda: client.calls - calls)
+            before.extend([done] if done else [])
+            return done
+
+        if not window.days:
+            return [land(window, found)]
+        every = {one.day: one for one in window.days if one.day}
+        with days.parted(found, lambda record: self.day_of(stream, record), every, stream.title) as records_of:
+            return [land(one, records_of(day)) for day, one in every.items()]
+
+    def _land_slice(
+        self,
+        stream: Stream,
+        account: Account,
+        window: Window,
+        scope: Scope,
+        before: list[Landed],
+        landing: Landing,
+        records: Iterator[days.Found],
+        calls: Callable[[], int],
     ) -> Landed | None:
-        """One window as one attempt; None where it says what is landed already, or nothing of what nobody asked before."""
-        source, told, calls = stream.source, Told(), client.calls
+        """One slice as one attempt; None where it says what is landed already, or nothing of what nobody asked before."""
+        source, told = stream.source, Told()
         newest = newest_of(before).get((account.name, window.slice_id))
         last = str(newest.origin.get("sha256")) if newest else hashlib.sha256().hexdigest()
-        found = itertools.islice(self._read(client, stream, account, window, told, say), scope.limit)
+        found = counted(records, told)
         held, is_all = beginning(found)
         if is_all and told.sha256 == last and scope.limit is None:
             return None
@@ -244,7 +282,7 @@ class Api:
             if told.sha256 == last and scope.limit is None:
                 raise Unchanged
             # the manifest, which is written last, says what was read
-            origin.update(sha256=told.sha256, calls=client.calls - calls)
+            origin.update(sha256=told.sha256, calls=calls())
 
         piece = Slice(
             source.source,
@@ -262,16 +300,23 @@ class Api:
         except Unchanged:
             return None
 
-    def _read(self, client: Client, stream: Stream, account: Account, window: Window, told: Told, say: Say) -> Iterator[PageRecord]:
+    def _read(self, client: Client, stream: Stream, account: Account, window: Window, say: Say) -> Iterator[days.Found]:
+        number, said_at = 0, time.monotonic()
         for page in self.pages(client, stream, account, window):
-            payloads = list(self.records(stream, account, page))
-            told.digest.update(b"".join(payload + b"\n" for payload in payloads))
-            for payload in payloads:
-                told.records += 1
-                yield PageRecord(told.records, payload, page.number)
-            if time.monotonic() - told.said_at > PROGRESS_SECONDS:
-                told.said_at = time.monotonic()
-                say(f"{stream.title} ({account.name}): {window.slice_id}: {told.records} records of {page.number} pages so far")
+            for payload in self.records(stream, account, page):
+                number += 1
+                yield page.number, payload
+            if time.monotonic() - said_at > PROGRESS_SECONDS:
+                said_at = time.monotonic()
+                say(f"{stream.title} ({account.name}): {window.slice_id}: {number} records of {page.number} pages so far")
+
+
+def counted(found: Iterable[days.Found], told: Told) -> Iterator[PageRecord]:
+    """A slice's records with their numbers from 1; told knows what was read."""
+    for page, payload in found:
+        told.records += 1
+        told.digest.update(payload + b"\n")
+        yield PageRecord(told.records, payload, page)
 
 
 def key_of(stream: Stream, account: Account, scope: Scope) -> Key:

@@ -1,12 +1,14 @@
 """What a pull asks for, one answerable piece after another: by the stream's mode, the days asked for and how far it was pulled.
 
 mode range: the days asked for, and `lookback` before them, which the vendor may have restated; cut by the days of the account's time zone.
+    `step` is how many of them one question may be about; each day is a slice of its own all the same.
 mode cursor: from the cursor, less `lookback`, to now, whatever days are asked for, unless somebody named them.
 mode snapshot: all there is, once.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -22,38 +24,60 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Window:
-    """A piece of a stream's time: since (inclusive) to until (exclusive), both UTC; None in a snapshot. day: the day that it is, of a range."""
+    """A piece of a stream's time: since (inclusive) to until (exclusive), both UTC; None in a snapshot.
+
+    day: the day that it is, of a range, or the first of several that are asked for together; days: all of those, each a window of its own.
+    """
 
     since: datetime | None
     until: datetime | None
     day: date | None = None
+    days: tuple[Window, ...] = ()
+
+    @property
+    def slices(self) -> tuple[Window, ...]:
+        """What is landed by itself: its days, or the window as it is."""
+        return self.days or (self,)
+
+    @property
+    def last_day(self) -> date | None:
+        """The last of its days."""
+        return self.slices[-1].day
 
     @property
     def slice_id(self) -> str:
         """A folder's name that no other window has; of a day always the same, so that what is restated replaces it."""
         if self.day is not None:
-            return self.day.isoformat()
+            return f"{self.day}~{self.last_day}" if self.days else self.day.isoformat()
         if self.since is None or self.until is None:
             return "all"
         return f"{_name(self.since)}~{_name(self.until)}"
 
     def halved(self, smallest: timedelta) -> tuple[Window, Window] | None:
         """Its two halves; None where they would be smaller than `smallest`, and of a day: halves would stand beside the whole one."""
+        if self.days:
+            half = len(self.days) // 2
+            return together(self.days[:half]), together(self.days[half:])
         if self.day is not None or self.since is None or self.until is None:
             return None
         # whole seconds, which every vendor can say
-        half = timedelta(seconds=int((self.until - self.since).total_seconds() / 2))
-        if half < max(smallest, timedelta(seconds=1)):
+        length = timedelta(seconds=int((self.until - self.since).total_seconds() / 2))
+        if length < max(smallest, timedelta(seconds=1)):
             return None
-        return Window(self.since, self.since + half), Window(self.since + half, self.until)
+        return Window(self.since, self.since + length), Window(self.since + length, self.until)
+
+
+def together(days: Sequence[Window]) -> Window:
+    """Days that follow one another as one window; a single one stays what it is."""
+    return Window(days[0].since, days[-1].until, days[0].day, tuple(days)) if len(days) > 1 else days[0]
 
 
 @dataclass(frozen=True)
 class Shape:
     """How a stream is cut.
 
-    start: the first day there is; step: a window's length in a cursor stream, None for one window; zone: whose days they are; lookback: how
-    far back the vendor restates, in a range stream whole days.
+    start: the first day there is; step: a window's length in a cursor stream, None for one window, and in a range stream of how many days a
+    question is, None for one; zone: whose days they are; lookback: how far back the vendor restates, in a range stream whole days.
     """
 
     mode: str
@@ -67,10 +91,15 @@ class Shape:
             raise StreamDeclarationError(f"mode is {self.mode!r}; allowed are {list(MODES)}")
         if self.lookback < timedelta() or (self.step is not None and self.step <= timedelta()):
             raise StreamDeclarationError(f"lookback is {self.lookback} and step {self.step}; give lengths of time, the step more than none")
-        if self.mode == "range" and (self.step is not None or self.lookback % DAY):
+        if self.mode == "range" and (self.lookback % DAY or (self.step or DAY) % DAY):
             raise StreamDeclarationError(
-                f"lookback is {self.lookback} and step {self.step}; a range stream is cut by days: give days, no step"
+                f"lookback is {self.lookback} and step {self.step}; a range stream is cut by days: give whole days"
             )
+
+    @property
+    def days_together(self) -> int:
+        """How many days of a range stream one question is about."""
+        return self.step // DAY if self.mode == "range" and self.step else 1
 
 
 def windows(shape: Shape, days: tuple[date, date], cursor: datetime | None, now: datetime, is_named: bool = False) -> list[Window]:
@@ -95,6 +124,15 @@ def windows(shape: Shape, days: tuple[date, date], cursor: datetime | None, now:
     else:
         since, until = (cursor - shape.lookback if cursor else start), now
     return list(_cut(max(since, start), until, shape))
+
+
+def questions(every: Sequence[Window], shape: Shape) -> list[Window]:
+    """The windows as they are asked for: days of a range together, as many as the shape says, as evenly as they can be."""
+    if shape.days_together == 1 or not every:
+        return list(every)
+    parts = -(-len(every) // shape.days_together)
+    cuts = [len(every) * n // parts for n in range(parts + 1)]
+    return [together(every[begin:end]) for begin, end in itertools.pairwise(cuts)]
 
 
 def answered(every: Sequence[Window], ask: Callable[[Window], T], smallest: timedelta) -> Iterator[tuple[Window, T]]:

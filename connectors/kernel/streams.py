@@ -11,7 +11,8 @@ conf/sources/<vendor>.yml:
     streams: by name
         enabled: false leaves it out
         mode: range | cursor | snapshot (connectors.kernel.slices), start_date, lookback and step as 3d, 12h, 10m
-        path, method, params, body: one call; in their texts stand {since} {until} {day} {next_day} {fields} and an account's values
+        day: where a record says its day, a list of keys, in a range stream with a step: of so many days one call is about
+        path, method, params, body: one call; in their texts stand {since} {until} {day} {last_day} {next_day} {fields} and an account's values
         fields: a list of names
         records: where the records stand in an answer, a list of keys; paginator of connectors.kernel.paginate, none where there is one page
         budget: one of settings.budgets
@@ -40,6 +41,7 @@ KEYS = frozenset(
         "start_date",
         "lookback",
         "step",
+        "day",
         "path",
         "method",
         "params",
@@ -102,6 +104,7 @@ def instant(at: datetime | None) -> str:
 def texts_of(stream: Stream, account: Account, window: Window) -> dict[str, Any]:
     """What the texts of a call may name."""
     day = window.day or (window.since.date() if window.since else None)
+    last = window.last_day or day
     return {
         **account.values,
         "account": account.name,
@@ -114,7 +117,8 @@ def texts_of(stream: Stream, account: Account, window: Window) -> dict[str, Any]
         # for who asks for what is later than an instant and would miss what is at it
         "before": instant(window.since - timedelta(seconds=1)) if window.since else "",
         "day": str(day or ""),
-        "next_day": str(day + DAY) if day else "",
+        "last_day": str(last or ""),
+        "next_day": str(last + DAY) if last else "",
     }
 
 
@@ -154,6 +158,9 @@ def declared(source: Source, name: str, more: frozenset[str] = frozenset()) -> S
     start = said.get("start_date", NOTHING_BEFORE)
     if type(start) is not date:
         raise StreamDeclarationError(f"{where}: start_date is {start!r}; give a day, as 2024-01-01")
+    if said["mode"] == "range" and ("step" in said) != ("day" in said):
+        raise StreamDeclarationError(f"{where}: step and day go together: with a step, give as day where a record says its day, as [date]")
+    path_of(said.get("day", ()), f"{where}: day")
     turn = paginator_of(said["paginator"], f"{where}: paginator") if "paginator" in said else one_page
     step = length_of(said["step"], f"{where}: step") if "step" in said else None
     try:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from connectors.kernel.errors import StreamDeclarationError, TooMuchDataError
-from connectors.kernel.slices import Shape, Window, answered, windows
+from connectors.kernel.slices import Shape, Window, answered, questions, together, windows
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 DAYS = (date(2026, 11, 18), date(2026, 11, 19))
@@ -103,10 +103,21 @@ def test_what_cannot_be_halved_says_so(window):
         {"mode": "daily"},
         {"mode": "cursor", "step": timedelta()},
         {"mode": "cursor", "lookback": -DAY},
-        {"mode": "range", "step": 7 * DAY},
+        {"mode": "range", "step": 7 * HOUR},
         {"mode": "range", "lookback": HOUR},
     ],
 )
 def test_a_shape_that_is_none_is_refused(wrong):
     with pytest.raises(StreamDeclarationError):
         Shape(start=START, **wrong)
+
+
+def test_days_are_asked_for_together_as_evenly_as_they_can_be_and_too_much_in_halves_of_whole_days():
+    shape = Shape("range", START, step=4 * DAY)
+    days = windows(shape, (date(2026, 11, 1), date(2026, 11, 9)), None, NOW)
+    asked = questions(days, shape)
+    assert [one.slice_id for one in asked] == ["2026-11-01~2026-11-03", "2026-11-04~2026-11-06", "2026-11-07~2026-11-09"]
+    assert [day for one in asked for day in one.slices] == days and (asked[1].since, asked[1].until) == (at(4), at(7))
+    first, second = asked[0].halved(DAY)
+    assert first == days[0] and second.slice_id == "2026-11-02~2026-11-03" and first.halved(DAY) is None
+    assert questions(days, Shape("range", START)) == days and questions([], shape) == [] and together(days[:1]) == days[0]
