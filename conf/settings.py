@@ -379,10 +379,17 @@ def source(name: str) -> Source:
 
 
 def connections_of(name: str) -> tuple[str, ...]:
-    """The connections that the accounts of a source name; none of a source that is not asked over HTTP."""
+    """The connections that a source names: of its accounts where it is asked over HTTP, of the addresses of its files."""
+    said = source(name)
+    accounts = said.settings.get("accounts")
+    places = [said.settings, *said.streams.values(), *(accounts.values() if isinstance(accounts, Mapping) else ())]
+    return tuple(sorted({one["secret"] for one in places if isinstance(one, Mapping) and isinstance(one.get("secret"), str)}))
+
+
+def accounts_of(name: str) -> tuple[str, ...]:
+    """The accounts by which a source is asked over HTTP; none of one whose files are dropped."""
     accounts = source(name).settings.get("accounts")
-    said = accounts.values() if isinstance(accounts, Mapping) else ()
-    return tuple(sorted({one["secret"] for one in said if isinstance(one, Mapping) and isinstance(one.get("secret"), str)}))
+    return tuple(sorted(map(str, accounts))) if isinstance(accounts, Mapping) else ()
 
 
 def pool_of(name: str) -> str:

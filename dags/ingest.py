@@ -21,7 +21,7 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TriggerRule
 
-from conf.settings import connections_of, pool_of
+from conf.settings import accounts_of, pool_of
 from connectors.kernel.declarations import sound_sources
 from dags.common.assets import assets, bronze_assets
 from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, WHOSE_DAYS, planned
@@ -42,13 +42,13 @@ for declared in sound_sources():
         # what it finds wrong the pull says again, of the streams that are wrong alone
         check = CommandOperator(task_id="check", arguments=["check", name], plan=planned("silver", "--source", name), retries=0)
         shared = {"task_id": "pull", "trigger_rule": TriggerRule.ALL_DONE}
-        if connections_of(name):
+        if accounts := accounts_of(name):
             pull: Any = CommandOperator.partial(
                 **shared,
                 pool=pool_of(name),
                 map_index_template="{{ task.account }}",
                 arguments=["pull", name, "--account", "{account}", *RANGE, WHOSE_DAYS],
-            ).expand(account=sorted(declared.settings["accounts"]))
+            ).expand(account=list(accounts))
         else:
             pull = CommandOperator(**shared, arguments=["pull", name, *RANGE, WHOSE_DAYS])
         load = SparkJobOperator(

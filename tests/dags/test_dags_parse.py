@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk import DAG
 
-from conf.settings import REPOSITORY, connections_of, pool_of, source, source_names
+from conf.settings import REPOSITORY, accounts_of, connections_of, pool_of, source, source_names
 from conf.tables import table_names
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -280,7 +280,7 @@ def test_a_command_that_is_welcome_in_an_hour_holds_no_worker(monkeypatch, wait,
 
 
 def test_a_source_that_is_asked_over_http_pulls_each_account_in_the_vendor_s_pool(dags):
-    asked = [name for name in source_names() if connections_of(name)]
+    asked = [name for name in source_names() if accounts_of(name)]
     assert asked
     for name in asked:
         pull = dags[f"ingest_{name}"].get_task("pull")
