@@ -42,9 +42,7 @@ for declared in sound_sources():
     ):
         # what it finds wrong the pull says again, of the streams that are wrong alone
         landed = ["connectors", "pull", name, *RANGE, WHOSE_DAYS, "--dry-run"]
-        check = CommandOperator(
-            task_id="check", arguments=["check", name], plan=[landed, *planned("silver", "--source", name)], retries=0
-        )
+        check = CommandOperator(task_id="check", arguments=["check", name], plan=[landed, *planned("silver", "--source", name)], retries=0)
         shared = {"task_id": "pull", "trigger_rule": TriggerRule.ALL_DONE}
         if connections_of(name):
             pull: Any = CommandOperator.partial(

@@ -70,7 +70,10 @@ def test_a_dry_run_s_line_has_the_note_that_airflow_shows(tmp_path):
     path.write_bytes(gzip.compress(b'{"id": "1"}\n'))
     days = ("--from", "2026-11-19", "--to", "2026-11-20")
     said = json.loads(connectors(tmp_path, "pull", "sandbox_site", *days, "--dry-run").stdout)["note"]
-    assert said.startswith("The pull of sandbox_site would land 1 slice, 1 records, ") and f"- `events`: `{path}` (2026-11-20, 1 records, " in said
+    assert (
+        said.startswith("The pull of sandbox_site would land 1 slice, 1 records, ")
+        and f"- `events`: `{path}` (2026-11-20, 1 records, " in said
+    )
     assert "note" not in json.loads(connectors(tmp_path, "pull", "sandbox_site", *days).stdout)
     again = json.loads(connectors(tmp_path, "pull", "sandbox_site", *days, "--dry-run").stdout)["note"]
     assert again == "The pull of sandbox_site would land nothing new; 1 is landed already."
