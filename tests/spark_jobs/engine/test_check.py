@@ -84,6 +84,40 @@ def test_what_a_mapping_says_besides_columns_is_tried_too(spark, home, tmp_path,
     assert re.search(said, found), found
 
 
+def without(columns, change=None):
+    """The shop's order lines with some columns not mapped, and others mapped otherwise."""
+    source, mapping = with_mapping(change or {})
+    for name in columns:
+        del mapping["streams"]["order_lines"]["tables"]["silver.order_lines"]["columns"][name]
+    return source, mapping
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        (without(["currency"]), "nothing fills currency, never null by conf/tables/silver/order_lines.yml; map what is missing"),
+        (without([], {"currency": None}), "nothing fills currency, never null"),
+        (without([], {"currency": "null"}), "nothing fills currency, never null"),
+        (without(["line_amount", "unit_amount"]), "nothing fills line_amount (or unit_amount), never null"),
+        # the day that is made of the instant is not said to be missing too
+        (without(["ordered_at", "quantity"]), "nothing fills ordered_at and quantity, never null"),
+    ],
+)
+def test_a_column_that_is_never_null_and_not_mapped_is_one_sentence_with_its_file(spark, home, tmp_path, mapping, said):
+    with conf_with(tmp_path / "conf", mapping):
+        (found,) = mistakes(["silver.order_lines"], lambda: spark)
+        with pytest.raises(SettingsError) as raised:
+            runner.tried(Lake(spark, str(home / "lake")), jobs()["silver.order_lines"], "sandbox_shop", check.DAY)
+    assert found == str(raised.value)
+    assert found.startswith(f"conf/mappings/sandbox_shop.yml, silver.order_lines: stream order_lines: columns: {said}")
+
+
+@pytest.mark.parametrize("columns", [["line_number", "updated_at", "description"], ["line_amount"], ["unit_amount"]])
+def test_what_a_job_makes_itself_need_not_be_mapped(spark, home, tmp_path, columns):
+    with conf_with(tmp_path / "conf", without(columns)):
+        assert list(mistakes(["silver.order_lines"], lambda: spark)) == []
+
+
 def test_fields_that_spark_does_not_know_are_named_by_their_stream(spark, home, tmp_path):
     source, mapping = with_mapping({})
     mapping["streams"]["order_lines"]["record"]["schema"] = "order_id STRNG"
