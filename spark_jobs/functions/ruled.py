@@ -27,7 +27,7 @@ def columns_seen(name: str) -> Mapping[str, tuple[str, str]]:
         "journeys": {"": (table("silver.events").schema, "boolean")},
         "segments": {
             "rfm.": (", ".join(f"{c.name} {c.type}" for c in scored.columns if c.name != "rfm_segment"), "boolean"),
-            "segments.": (table("segments.profiles").schema, "boolean"),
+            "segments.": (f"{table('segments.profiles').schema}, as_of date", "boolean"),
         },
     }.get(name, {})
 

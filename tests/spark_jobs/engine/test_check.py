@@ -12,7 +12,7 @@ from conf.settings import SettingsError
 from conf.tables import Check, Field, table
 from spark_jobs.engine import check, runner
 from spark_jobs.engine.check import mistakes
-from spark_jobs.errors import SelectionError
+from spark_jobs.errors import SelectionError, ThroughlineError
 from spark_jobs.io.lake import Lake
 from spark_jobs.job import jobs
 from tests.real.reports import conf_with
@@ -194,6 +194,42 @@ def test_what_check_would_have_named_ends_a_run_as_a_mistake_that_no_retry_mends
     monkeypatch.setattr(runner, "table", lambda name: contract if name == "gold.orders_daily" else table(name))
     with pytest.raises(SettingsError, match=r"UNRESOLVED_COLUMN.*orderz.*look in conf/tables/gold/orders_daily\.yml"):
         runner.Runner(Lake(spark, str(home / "lake")), "test").run(["gold.orders_daily"], check.DAY)
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "name", "source"),
+    [
+        ("rules/segments.yml", "orders >= 3", "ordrs >= 3", "segments.memberships", None),
+        ("rules/attribution.yml", "{kind: linear}", "{kind: liniar}", "attribution.credits", None),
+        ("mappings/sandbox_shop.yml", "quantity: quantity", "quantity: quantiti", "silver.order_lines", "sandbox_shop"),
+        ("sources/sandbox_shop.yml", "connector:", "conector:", "silver.order_lines", "sandbox_shop"),
+    ],
+    ids=("rule", "model", "mapping", "source"),
+)
+def test_a_wrong_declaration_is_said_by_check_and_ends_a_run_with_the_same_sentence(
+    spark, home, tmp_path, file, right, wrong, name, source
+):
+    with conf_with(tmp_path / "conf"):
+        path = tmp_path / "conf" / file
+        text = path.read_text(encoding="utf-8")
+        assert right in text
+        path.write_text(text.replace(right, wrong), encoding="utf-8")
+        found = list(mistakes([name], lambda: spark))
+        with pytest.raises((SettingsError, ThroughlineError)) as raised:
+            runner.Runner(Lake(spark, str(home / "lake")), "test").run([name], check.DAY, source and settings.checked(source).source)
+    assert str(raised.value) in found and file in str(raised.value) and getattr(raised.value, "exit_code", 2) == 2
+    assert not (home / "lake" / name.replace(".", "/")).exists()
+
+
+def test_a_column_that_no_job_makes_is_said_by_check_and_ends_a_run_with_the_same_sentence(spark, home, monkeypatch):
+    contract = table("gold.orders_daily")
+    more = dataclasses.replace(contract, columns=(*contract.columns, Field("largest_amount", "decimal(28,2)")))
+    monkeypatch.setattr(runner, "table", lambda name: more if name == "gold.orders_daily" else table(name))
+    (found,) = mistakes(["gold.orders_daily"], lambda: spark)
+    with pytest.raises(ThroughlineError) as raised:
+        runner.Runner(Lake(spark, str(home / "lake")), "test").run(["gold.orders_daily"], check.DAY)
+    assert found == str(raised.value) and "has no columns ['largest_amount'], which conf/tables/gold/orders_daily.yml" in found
+    assert raised.value.exit_code == 2
 
 
 def test_a_wrong_file_needs_no_spark_and_is_named_once(home, tmp_path):
