@@ -9,6 +9,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from conf.expressions import not_of_the_row
+from conf.names import place_of
 from conf.settings import CONF, NO_COLUMNS, SettingsError, build, read_yaml
 
 SEVERITIES = ("block", "quarantine", "warn")
@@ -154,7 +155,7 @@ class Table:
 
 
 def _parse(name: str) -> Table:
-    path = CONF / "tables" / (name.replace(".", "/") + ".yml")
+    path = CONF / "tables" / f"{place_of(name)}.yml"
     if not path.is_file():
         raise SettingsError(f"no table {name!r}: conf/tables has {list(table_names())}")
     values = dict(read_yaml(path))

@@ -14,6 +14,7 @@ from typing import Any
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, functions as F, types as T
 
+from conf.names import bronze_name, contract_of
 from conf.rules import quoted as as_yaml
 from conf.settings import mapping, rules, source as declared_source
 from conf.tables import table
@@ -56,11 +57,6 @@ NUMBERS = r'\G((?:[^"0-9-]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+)(-?[0-9][0-9.eE+-]*+
 MARK = "\ue000"
 TEXTS = ("string", "boolean", "binary")
 DATED = ("date", "timestamp")
-
-
-def bronze_name(source: str, stream: str) -> str:
-    """The bronze table of one stream."""
-    return f"bronze.{source}__{stream}"
 
 
 def bronze_of(name: str, source: str) -> list[str]:
@@ -289,7 +285,7 @@ def unmapped(source: str, name: str) -> Iterator[str]:
         # what lacks only what is said to be lacking itself is not said again
         lacks = {c: set(of or ()) - given for c, of in wanted.items() if c not in given and (of is None or set(of) - given)}
         if said := [f"{c} (or {', '.join(sorted(of))})" if of else c for c, of in lacks.items() if not of & set(lacks)]:
-            where, path = f"conf/mappings/{source}.yml, {name}: stream {stream}: columns", f"conf/tables/{name.replace('.', '/')}.yml"
+            where, path = f"conf/mappings/{source}.yml, {name}: stream {stream}: columns", contract_of(name)
             yield f"{where}: nothing fills {' and '.join(said)}, never null by {path}; map what is missing, or no row of the stream gets in"
 
 
