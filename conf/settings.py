@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from conf.expressions import not_of_the_row
+from conf.names import place_of
 from conf.rules import fault, in_plain, in_schema, is_pattern, plain, quoted
 
 CONF = Path(__file__).resolve().parent
@@ -529,7 +530,7 @@ def names_in(ddl: str) -> frozenset[str]:
 
 def columns_of(table: str, where: str) -> set[str]:
     """The columns of a declared table of silver, by conf/tables."""
-    path = CONF / "tables" / (str(table).replace(".", "/") + ".yml")
+    path = CONF / "tables" / f"{place_of(str(table))}.yml"
     if not path.is_file() or not str(table).startswith("silver."):
         known = sorted(f"silver.{p.stem}" for p in (CONF / "tables" / "silver").glob("*.yml"))
         raise SettingsError(f"{where}: there is no such table; there are {known}")

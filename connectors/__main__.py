@@ -19,7 +19,7 @@ from conf import doors, settings
 from conf.personal import masked_text
 from conf.printing import shown
 from connectors import operating
-from connectors.kernel import pulls
+from connectors.kernel import notes, pulls
 from connectors.kernel.connector import Counts, Plan, Scope
 from connectors.kernel.errors import ConnectorError, FailedStreamsError, StreamDeclarationError
 from connectors.kernel.landing import CANNOT_WRITE, Landing
@@ -69,6 +69,7 @@ def pull(
     streams = {name: _told(one) for name, one in done.items()}
     total = {key: sum(one[key] for one in streams.values()) for key in ("files", "landed", "skipped", "refused", "records")}
     line = {"source": source, "from": f"{from_:%Y-%m-%d}", "to": f"{to:%Y-%m-%d}", "run_id": run, "dry_run": dry_run, **total}
+    line |= {"note": notes.note_of(source, done)} if dry_run else {}
     typer.echo(json.dumps({**line, "failed": sorted(failed), "streams": streams}))
     if failed:
         raise FailedStreamsError(failed, done)

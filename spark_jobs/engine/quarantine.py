@@ -7,6 +7,7 @@ from functools import reduce
 
 from pyspark.sql import DataFrame, functions as F
 
+from conf.names import quarantine_of
 from conf.settings import mapping
 from conf.tables import Field, Table, Write
 from spark_jobs.functions.plans import materialised, number_of
@@ -26,18 +27,18 @@ def quarantine_table(name: str) -> Table:
     columns = tuple(
         Field(p.split(" ")[0], p.split(" ")[1].lower(), nullable=p.split(" ")[0] != "quarantine_id") for p in COLUMNS.split(", ")
     )
-    return Table(f"{name}__quarantine", "one row set aside", ("quarantine_id",), columns, Write(mode="append"))
+    return Table(quarantine_of(name), "one row set aside", ("quarantine_id",), columns, Write(mode="append"))
 
 
 def close_replaced(lake: Lake, contract: Table, files: DataFrame) -> None:
     """Close the open rows whose delivery a later one replaced: what was wrong with it concerns nobody any more. files: their `_source_file`."""
-    aside = open_table(lake.root, f"{contract.name}__quarantine")
+    aside = open_table(lake.root, quarantine_of(contract.name))
     waiting = query(aside, "select distinct _file from rows where _status = 'open'")["_file"].to_pylist() if aside is not None else []
     found = files.where(F.col("_source_file").isin([one for one in waiting if one])).distinct().collect() if any(waiting) else []
     if found:
         named = ", ".join(quoted(row["_source_file"]) for row in found)
         closing = (
-            f"UPDATE {lake.sql_name(f'{contract.name}__quarantine')} SET _status = 'replaced' WHERE _status = 'open' AND _file IN ({named})"
+            f"UPDATE {lake.sql_name(quarantine_of(contract.name))} SET _status = 'replaced' WHERE _status = 'open' AND _file IN ({named})"
         )
         until_first(lambda: unless_overtaken(lake, closing))
 
@@ -102,5 +103,5 @@ def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, 
     fresh = materialised(fresh.select(*target.column_names))
     count = number_of(fresh)
     if count:
-        append(lake, fresh, target, count, replace(fence, claim=f"{fence.claim}__quarantine"))
+        append(lake, fresh, target, count, replace(fence, claim=quarantine_of(fence.claim)))
     return count

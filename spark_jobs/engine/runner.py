@@ -17,6 +17,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, functions as F
 
+from conf.names import code_of, contract_of
 from conf.settings import SettingsError, platform, source as declared_source
 from conf.tables import ReplaceDays, Table, table
 from spark_jobs.engine.claims import Claims, claim_of
@@ -235,9 +236,8 @@ def typed(result: DataFrame, contract: Table, keeps: Sequence[str]) -> DataFrame
     """The contract's columns of a transform's result in their types, and those of `keeps` that it has. Raises ThroughlineError naming the
     columns that it lacks."""
     if absent := [c.name for c in contract.columns if c.name not in result.columns]:
-        place = contract.name.replace(".", "/")
         raise ThroughlineError(
-            f"{contract.name}: the result of spark_jobs/{place}.py has no columns {absent}, which conf/tables/{place}.yml declares"
+            f"{contract.name}: the result of {code_of(contract.name)} has no columns {absent}, which {contract_of(contract.name)} declares"
         )
     kept = [c for c in keeps if c in result.columns and c not in contract.column_names]
     return result.select(*(F.col(c.name).cast(c.type).alias(c.name) for c in contract.columns), *kept)

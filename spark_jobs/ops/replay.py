@@ -20,6 +20,7 @@ import polars as pl
 from pyspark.sql import functions as F
 
 from conf.landing import lies_now
+from conf.names import bronze_name, quarantine_of
 from conf.printing import shown
 from conf.settings import mapping, platform
 from conf.tables import table as contract_of
@@ -28,7 +29,6 @@ from spark_jobs.engine.claims import Claims
 from spark_jobs.engine.runner import Runner
 from spark_jobs.errors import ThroughlineError
 from spark_jobs.io.lake import Lake, quoted
-from spark_jobs.io.mapped import bronze_name
 from spark_jobs.io.publish import publish
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import names_aside, open_table, query
@@ -40,7 +40,7 @@ ALWAYS = Range(dt.date(1970, 1, 1), dt.date(2100, 1, 1))
 def read_rows(lake: Path | str, name: str) -> pl.DataFrame:
     """All rows of one table's quarantine, read without Spark; empty when it has none."""
     contract_of(name)
-    aside = open_table(lake, f"{name}__quarantine")
+    aside = open_table(lake, quarantine_of(name))
     return pl.DataFrame(query(aside)) if aside is not None else pl.DataFrame()
 
 
@@ -146,9 +146,7 @@ def replay(
                 f"{quarantine_id}: the repaired record was set aside again by {still[0]['_reason']}; repair it and replay row {still[0]['quarantine_id']}"
             )
     of_record = f"quarantine_id = {quoted(first)} OR startswith(_file, {quoted(f'replay:{first}/')})"
-    lake.spark.sql(
-        f"UPDATE {lake.sql_name(f'{name}__quarantine')} SET _status = 'closed' WHERE ({of_record}) AND _status = 'open'"
-    ).collect()
+    lake.spark.sql(f"UPDATE {lake.sql_name(quarantine_of(name))} SET _status = 'closed' WHERE ({of_record}) AND _status = 'open'").collect()
     return [vars(o) for o in outcomes]
 
 

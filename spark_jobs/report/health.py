@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from conf.names import LAYERS, quarantine_of
 from conf.settings import source_names
 from conf.tables import table, table_names
 from spark_jobs.errors import DamagedTableError
@@ -122,7 +123,7 @@ def open_quarantine(lake: Path | str) -> list[dict]:
     for name in names_aside(lake):
         # of one that cannot be read its table's state tells
         with contextlib.suppress(DamagedTableError):
-            aside = open_table(lake, f"{name}__quarantine")
+            aside = open_table(lake, quarantine_of(name))
             found += [{"table": name, **row} for row in query(aside, WAITING).to_pylist()] if aside else []
     return sorted(found, key=lambda r: (-r["rows"], r["table"], r["reason"], r["source"]))
 
@@ -143,7 +144,7 @@ def table_health(lake: Path | str, now: dt.datetime, waiting: list[dict] | None 
     waits: dict[str, int] = {}
     for row in open_quarantine(lake) if waiting is None else waiting:
         waits[row["table"]] = waits.get(row["table"], 0) + row["rows"]
-    layers = ("bronze", "vault", "silver", "identity", "journeys", "attribution", "segments", "gold")
+    layers = ("bronze", "vault", *LAYERS)
     declared = [n for n in table_names() if n.split(".")[0] in layers and n.split(".")[0] != "vault"]
     names = sorted({*declared, *ran}, key=lambda n: (layers.index(n.split(".")[0]) if n.split(".")[0] in layers else len(layers), n))
     found = []
@@ -162,7 +163,7 @@ def lost(lake: Path | str, name: str, seen: Iterable[Seen]) -> str | None:
     layer = name.split(".")[0]
     mend = f"python -m spark_jobs load {name.split('.')[1].split('__')[0]}" if layer == "bronze" else f"python -m spark_jobs rebuild {name}"
     try:
-        gone = [path for one in (name, f"{name}__quarantine") for path in missing_files(lake, one)]
+        gone = [path for one in (name, quarantine_of(name)) for path in missing_files(lake, one)]
     except DamagedTableError as error:
         return str(error)
     if gone:

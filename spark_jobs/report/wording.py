@@ -7,8 +7,10 @@ from decimal import Decimal
 
 from markupsafe import Markup, escape
 
+from conf.names import UNATTRIBUTED
+
 # the channel of what nobody earned, and the series of what has no colour of its own
-UNATTRIBUTED, OTHER = "Unattributed", "Other"
+OTHER = "Other"
 SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
 
 MODELS = {

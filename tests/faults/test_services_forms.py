@@ -118,7 +118,7 @@ def versions(home):
 DRY = (
     ("build_daily", "identity", "2026-03-25 to 2026-03-25 would build ", "- `silver.orders[sandbox_shop]` 2026-03-25"),
     ("build_orders", "orders", "2026-03-25 to 2026-03-25 would build ", "- `gold.orders_daily` 2026-03-25"),
-    (SITE, "pull", "2026-03-25 to 2026-03-25 would build 1 part of 1 table.", "- `silver.events[sandbox_site]` 2026-03-25"),
+    (SITE, "check", "The pull of sandbox_site would land ", "- `silver.events[sandbox_site]` 2026-03-25"),
     ("maintain_tables", "maintain", " compacted", "- `ops.claims`: "),
 )
 

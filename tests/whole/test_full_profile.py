@@ -1,4 +1,7 @@
-"""The full profile, without Docker: the services of docker/compose.yml (PostgreSQL, Airflow, a Spark cluster) build a whole small world."""
+"""The full profile, without Docker: the services of docker/compose.yml (PostgreSQL, Airflow, a Spark cluster) build a whole small world.
+
+Costs about four minutes on two cores: the services started, and one world built by them.
+"""
 
 import contextlib
 import os
