@@ -94,7 +94,9 @@ def replay(
 ) -> list[dict[str, Any]]:
     """Put one record back in. Raises ThroughlineError when there is no such row or when the record is set aside again."""
     rows = read_rows(lake.root, name)
-    found = rows.filter(pl.col("quarantine_id") == quarantine_id).to_dicts() if not rows.is_empty() else []
+    found = (
+        rows.filter(pl.col("quarantine_id") == quarantine_id).sort(pl.col("_status") != "open").to_dicts() if not rows.is_empty() else []
+    )
     if not found:
         raise ThroughlineError(f"{name} has no quarantined row {quarantine_id!r}; `python -m spark_jobs quarantine show {name}` lists them")
     row = found[0]
