@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame, functions as F
 
@@ -43,6 +43,32 @@ def close_replaced(lake: Lake, contract: Table, files: DataFrame) -> None:
         until_first(lambda: unless_overtaken(lake, closing))
 
 
+def close_mended(lake: Lake, contract: Table, mapped: DataFrame, aside: DataFrame) -> None:
+    """Close the open rows of records that were judged anew and are no longer set aside: a declaration was mended, not the record.
+
+    mapped: the records of a run, aside: those that it sets aside; both by `_source_file` and `_source_row`.
+    """
+    name = f"{contract.name}__quarantine"
+    found = open_table(lake.root, name)
+    waiting = (
+        query(found, "select _file, _row from rows where _status = 'open' and _file is not null").to_pylist() if found is not None else []
+    )
+    if not waiting:
+        return
+    record = ["_source_file", "_source_row"]
+    judged = mapped.select(*record).where(F.col("_source_file").isin(sorted({row["_file"] for row in waiting})))
+    still = {tuple(row) for row in aside.select(*record).distinct().collect()}
+    open_now = lake.spark.createDataFrame([(row["_file"], row["_row"]) for row in waiting], "_source_file STRING, _source_row BIGINT")
+    mended = [tuple(row) for row in judged.join(open_now, record, "left_semi").distinct().collect() if tuple(row) not in still]
+    by_file: dict[str, list[int]] = {}
+    for file, row in mended:
+        by_file.setdefault(file, []).append(row)
+    for file, rows in sorted(by_file.items()):
+        among = f"_status = 'open' AND _file = {quoted(file)} AND _row IN ({', '.join(map(str, sorted(rows)))})"
+        closing = f"UPDATE {lake.sql_name(name)} SET _status = 'mended' WHERE {among}"
+        until_first(partial(unless_overtaken, lake, closing))
+
+
 def unless_overtaken(lake: Lake, statement: str) -> None:
     """Run a statement; raises OvertakenError where another source's run changed the table at the same time."""
     try:
@@ -62,7 +88,8 @@ def received(lake: Lake, contract: Table, source: str) -> DataFrame:
 
 
 def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, is_mapped: bool, fence: Fence) -> int:
-    """Add rows that are not there yet (a re-run adds none; a closed row stays closed). Returns how many were new.
+    """Add rows that are not there yet (a re-run adds none; a closed row stays closed, but one of a record that was mended and is wrong again has
+    another row). Returns how many were new.
 
     is_mapped: the rows are records, whose bytes are in the source's bronze tables.
     quarantine_id: 32 hex of sha256(file, row) of a mapped row, of the row's own JSON else.
@@ -91,7 +118,7 @@ def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, 
         )
     target = quarantine_table(contract.name)
     lake.create(target)
-    known = lake.stored(target.name).select("quarantine_id")
+    known = lake.stored(target.name).where("_status <> 'mended'").select("quarantine_id")
     fresh = shown.dropDuplicates(["quarantine_id"]).join(known, on="quarantine_id", how="left_anti")
     fresh = fresh.select(
         "*",

@@ -28,6 +28,7 @@ from spark_jobs.bronze.load import bronze_table
 from spark_jobs.engine.claims import Claims
 from spark_jobs.engine.runner import Runner
 from spark_jobs.errors import ThroughlineError
+from spark_jobs.io.given import read_given
 from spark_jobs.io.lake import Lake, quoted
 from spark_jobs.io.publish import publish
 from spark_jobs.io.ranges import Range
@@ -94,7 +95,9 @@ def replay(
 ) -> list[dict[str, Any]]:
     """Put one record back in. Raises ThroughlineError when there is no such row or when the record is set aside again."""
     rows = read_rows(lake.root, name)
-    found = rows.filter(pl.col("quarantine_id") == quarantine_id).to_dicts() if not rows.is_empty() else []
+    found = (
+        rows.filter(pl.col("quarantine_id") == quarantine_id).sort(pl.col("_status") != "open").to_dicts() if not rows.is_empty() else []
+    )
     if not found:
         raise ThroughlineError(f"{name} has no quarantined row {quarantine_id!r}; `python -m spark_jobs quarantine show {name}` lists them")
     row = found[0]
@@ -105,8 +108,8 @@ def replay(
         raise ThroughlineError(f"{quarantine_id} is a derived row: repair what it came from and build {name} again")
     if payload is not None:
         try:
-            text = payload.read_text(encoding="utf-8").strip("\n")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_given(payload, platform().max_record_bytes).decode("utf-8").strip("\n")
+        except UnicodeDecodeError as error:
             raise ThroughlineError(f"{payload}: cannot be read as UTF-8 text ({error})") from None
     elif row["payload"] is None:
         raise ThroughlineError(f"{quarantine_id}: its bytes are no UTF-8; give the repaired record with --payload FILE")

@@ -23,11 +23,13 @@ from spark_jobs.report.tables import connect, records
 # of each table and source the newest run that did the work; its row counts, summed over the sources
 HEALTH = """
 with ended as (
-    select *, coalesce(source, '') as of_source, coalesce(finished_at, started_at) as ended_at from ops_runs
+    select *, coalesce(source, '') as of_source, coalesce(finished_at, started_at) as ended_at,
+           row(coalesce(number, 0), coalesce(finished_at, started_at)) as place
+    from ops_runs
 ), newest as (
-    select table_name, of_source, max_by(status, ended_at) as status, max_by(error, ended_at) as error, max(ended_at) as last_run_at,
-           max(ended_at) filter (where status in ('success', 'skipped')) as last_success_at,
-           max_by(run_id, ended_at) filter (where status = 'success') as built_by
+    select table_name, of_source, max_by(status, place) as status, max_by(error, place) as error, max_by(ended_at, place) as last_run_at,
+           max_by(ended_at, place) filter (where status in ('success', 'skipped')) as last_success_at,
+           max_by(run_id, place) filter (where status = 'success') as built_by
     from ended group by table_name, of_source
 ), fates as (
     select run_id, sum(rows_in) as rows_in, sum(rows_used) as rows_used, sum(unchanged) as unchanged, sum(duplicates) as duplicates,
@@ -37,7 +39,7 @@ with ended as (
     select run_id, table_name, count(*) filter (where passed) as checks_passed, count(*) filter (where not passed) as checks_failed
     from ops_quality_results group by run_id, table_name
 ), last_checked as (
-    select table_name, of_source, max_by(run_id, ended_at) as run_id from ended
+    select table_name, of_source, max_by(run_id, place) as run_id from ended
     where run_id in (select run_id from judged) group by table_name, of_source
 )
 select n.table_name,
@@ -54,9 +56,12 @@ left join judged j on j.run_id = c.run_id and j.table_name = n.table_name
 group by n.table_name
 """
 
+# machines' clocks differ by minutes; a success further ahead was made under another clock
+MOST_SKEW_HOURS = 0.25
+
 # what the newest run of each table and source saw of its table and of that one's inputs
 SEEN = """
-select table_name, coalesce(source, '') as source, max_by(commits, coalesce(finished_at, started_at)) as commits
+select table_name, coalesce(source, '') as source, max_by(commits, row(coalesce(number, 0), coalesce(finished_at, started_at))) as commits
 from ops_runs where commits is not null group by 1, 2
 """
 
@@ -71,7 +76,7 @@ from rows where _status = 'open' group by 1, 2
 class TableHealth:
     """One table's state; counts are of the newest run that built it (of each of its sources), None where it never ran.
 
-    status: ok, late (last success older than the deadline), failed (the newest run of a source failed), lost (commits or files of it that
+    status: ok, late (last success older than the deadline, or later than the clock that is now: nobody knows how old it is), failed (the newest run of a source failed), lost (commits or files of it that
     were there are gone, or cannot be read: error says which),
     unrecorded (there, but no run of ours is on record: another tool wrote it) or absent (never built).
     last_success_at: of a table with several sources the oldest of their newest successes; a run that found nothing to do counts.
@@ -185,6 +190,6 @@ def _health(lake: Path | str, name: str, ran: dict | None, waiting: int, now: dt
     values = dict(ran)
     is_failed, succeeded = values.pop("is_failed"), values["last_success_at"]
     age = (now - succeeded).total_seconds() / 3600 if succeeded else None
-    is_late = deadline is not None and age is not None and age > deadline
+    is_late = deadline is not None and age is not None and not -MOST_SKEW_HOURS <= age <= deadline
     status = "failed" if is_failed else "late" if is_late else "ok"
     return TableHealth(name, status, deadline_hours=deadline, age_hours=age, rows=count_rows(lake, name), open_quarantine=waiting, **values)

@@ -129,6 +129,13 @@ def hours(value: float | None) -> str:
     return f"{value * 60:.0f} min" if value < 1 else f"{value:.0f} h" if value < 48 else f"{value / 24:.0f} days"
 
 
+def ago(value: float | None) -> str:
+    """When something was, by its age in hours: 5 h ago. What seems still to come was dated by another clock than the one that is now."""
+    if value is None:
+        return "–"
+    return f"{hours(max(value, 0))} ago" if value > -1 / 60 else f"{hours(-value)} ahead of this clock"
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
