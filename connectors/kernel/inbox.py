@@ -53,7 +53,11 @@ class Inbox:
 
     def put(self, delivery: Delivery) -> None:
         """Keep a delivery; it is durable when this returns. Raises LandingError."""
-        said = {"received_at": instant_text(delivery.received_at), "signed_at": instant_text(delivery.signed_at), "is_late": delivery.is_late}
+        said = {
+            "received_at": instant_text(delivery.received_at),
+            "signed_at": instant_text(delivery.signed_at),
+            "is_late": delivery.is_late,
+        }
         head = {"bytes": len(delivery.body), "sha256": sha256(delivery.body).hexdigest(), "delivery": said}
         with self._one_at_a_time, writing(self.folder):
             log = self._locked()
@@ -94,9 +98,7 @@ class Inbox:
                 # else it was landed and not yet removed when its process was killed, or nothing whole was written to it
                 if (account.name, path.stem) not in known and next(deliveries_in(path), None):
                     origin = {"path": str(stream.said["path"]), "request_id": sha256(path.stem.encode()).hexdigest()[:16]}
-                    piece = Slice(
-                        stream.source.source, stream.name, account.name, path.stem, None, None, stream.source.api_version, origin
-                    )
+                    piece = Slice(stream.source.source, stream.name, account.name, path.stem, None, None, stream.source.api_version, origin)
                     before.append(done := landing.land_records(piece, records_in(path), next_instant(before)))
                     counts.landed += 1
                     counts.records += done.records

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -29,16 +31,16 @@ from connectors.kernel.connector import Counts, Say, connector_of
 from connectors.kernel.errors import ConnectorError, LandingError, UnsignedDeliveryError
 from connectors.kernel.inbox import Delivery, Inbox, inbox_of
 from connectors.kernel.landing import Landing
-from connectors.kernel.streams import Account, Stream, call_of, length_of, texts_of
 from connectors.kernel.slices import Window
-from connectors.kernel.webhooks import MODE, Verifier, WebhookApi
+from connectors.kernel.streams import Account, Stream, call_of, length_of, texts_of
+from connectors.kernel.webhooks import LENGTHS, MODE, Verifier, WebhookApi
 
 # SendGrid's batches have 768 KB
 MOST_BYTES = 4 * 2**20
 BODY_SECONDS = 30.0
 MOST_AT_ONCE = 64
 # a log that has as much, or is as old, becomes a slice; a pull takes it earlier
-SLICE_BYTES, SLICE_SECONDS = 64 * 2**20, 900.0
+SLICE_BYTES = 64 * 2**20
 TICK_SECONDS, REST_SECONDS = 1.0, 30.0
 
 
@@ -90,20 +92,20 @@ class Hook:
 def hooks_of(names: Sequence[str]) -> list[Hook]:
     """What sources' webhooks need. Raises ConnectorError where none of them has one, CredentialsError where a key is missing."""
     found = []
-    for source in map(settings.checked, names):
-        connector = connector_of(source)
-        for name, said in source.streams.items():
-            if not isinstance(connector, WebhookApi) or said.get("mode") != MODE or said.get("enabled") is False:
-                continue
+    for source in map(settings.source, names):
+        wanted = [name for name, said in source.streams.items() if said.get("mode") == MODE and said.get("enabled") is not False]
+        for name in wanted:
+            connector = connector_of(settings.checked(source.source))
             stream = connector.declared(source, name)
-            oldest, late = (length_of(said[key], f"{stream.title}: {key}") for key in ("oldest", "late"))
-            found += [Hook(stream, by, connector.verifier(stream, by), inbox_of(stream, by), oldest, late) for by in stream.accounts]
+            if isinstance(connector, WebhookApi):
+                oldest, late = (length_of(stream.said[key], f"{stream.title}: {key}") for key in LENGTHS)
+                found += [Hook(stream, by, connector.verifier(stream, by), inbox_of(stream, by), oldest, late) for by in stream.accounts]
     if not found:
         raise ConnectorError(f"{', '.join(names)}: no stream of mode {MODE}; declare one in conf/sources, as SendGrid's events are")
     return found
 
 
-def receive(names: Sequence[str], host: str, port: int, landing: Landing, say: Say, seconds: float = SLICE_SECONDS) -> None:
+def receive(names: Sequence[str], host: str, port: int, landing: Landing, say: Say, seconds: float) -> None:
     """Receive until this process is ended; what came is landed then. Prints one JSON line with the addresses. Raises ConnectorError."""
     hooks = hooks_of(names)
     try:
@@ -118,7 +120,11 @@ def receive(names: Sequence[str], host: str, port: int, landing: Landing, say: S
     lander = threading.Thread(target=_land_on, args=(hooks, landing, say, seconds, is_over))
     lander.start()
     url = f"http://{host}:{listening.getsockname()[1]}"
-    print(json.dumps({"urls": {f"{one.stream.title} ({one.account.name})": url + one.path for one in hooks}, "pid": os.getpid()}), flush=True)
+    print(
+        json.dumps({"urls": {f"{one.stream.title} ({one.account.name})": url + one.path for one in hooks}, "pid": os.getpid()}), flush=True
+    )
+    # uvicorn raises the signal that ended it once more
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         server.run(sockets=[listening])
     finally:
