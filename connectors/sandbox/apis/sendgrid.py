@@ -224,7 +224,7 @@ def deliver(apis: Path, url: str, first: str = "", last: str = "", now: datetime
     return dict(counts)
 
 
-def _post(url: str, body: bytes, tries: int = 5) -> None:
+def _post(url: str, body: bytes, tries: int = 4) -> None:
     said = ""
     for wait in range(tries):
         time.sleep(wait / 2)
