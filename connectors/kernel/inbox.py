@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -24,9 +24,9 @@ from typing import Any
 
 from conf.settings import home, made
 from connectors.kernel.connector import Counts, Say
-from connectors.kernel.errors import BrokenContractError
+from connectors.kernel.errors import BrokenContractError, LandingError
 from connectors.kernel.http import Answer
-from connectors.kernel.landing import Landing, PageRecord, Slice, fsync_folder, instant_text, landed, next_instant, writing
+from connectors.kernel.landing import CANNOT_WRITE, Landing, PageRecord, Slice, fsync_folder, instant_text, landed, next_instant
 from connectors.kernel.paginate import records_at
 from connectors.kernel.streams import Account, Stream
 
@@ -59,7 +59,7 @@ class Inbox:
             "is_late": delivery.is_late,
         }
         head = {"bytes": len(delivery.body), "sha256": sha256(delivery.body).hexdigest(), "delivery": said}
-        with self._one_at_a_time, writing(self.folder):
+        with self._one_at_a_time, _keeping(self.folder):
             log = self._locked()
             try:
                 _write(log, b"%b\n%b\n" % (json.dumps(head).encode(), delivery.body))
@@ -74,7 +74,7 @@ class Inbox:
         """Let the logs that hold as much, or are as old, become slices; by default all. Whoever is writing is waited for."""
         for path in sorted(self.folder.glob(f"*{OPEN}")):
             # another process may have closed it meanwhile
-            with writing(path), suppress(FileNotFoundError), path.open("rb") as log:
+            with _keeping(path), suppress(FileNotFoundError), path.open("rb") as log:
                 if log.seek(0, os.SEEK_END) < most_bytes and time.time() - _begun(path) < most_seconds:
                     continue
                 fcntl.flock(log, fcntl.LOCK_EX)
@@ -104,7 +104,7 @@ class Inbox:
                     counts.records += done.records
                 else:
                     counts.skipped += 1
-                with writing(path):
+                with _keeping(path):
                     path.unlink()
                     fsync_folder(self.folder)
 
@@ -160,6 +160,18 @@ def records_in(path: Path) -> Iterator[PageRecord]:
         for event in events:
             row += 1
             yield PageRecord(row, event, number)
+
+
+@contextmanager
+def _keeping(place: Path) -> Iterator[None]:
+    """Raises LandingError, which says what to do, where the block cannot write."""
+    try:
+        yield
+    except OSError as error:
+        advice = CANNOT_WRITE.get(error.errno or 0, "look at its disk")
+        raise LandingError(
+            f"{error.filename or place}: what a vendor sends cannot be kept ({error.strerror or error}); what was answered is: {advice}"
+        ) from error
 
 
 def _begun(path: Path) -> float:
