@@ -36,11 +36,12 @@ from connectors.kernel.streams import Account, Stream, call_of, length_of, texts
 from connectors.kernel.webhooks import LENGTHS, MODE, Verifier, WebhookApi
 
 # SendGrid's batches have 768 KB
-MOST_BYTES = 4 * 2**20
+MOST_BYTES = 2 * 2**20
 BODY_SECONDS = 30.0
-MOST_AT_ONCE = 64
+MOST_AT_ONCE = 128
 # a log that has as much, or is as old, becomes a slice; a pull takes it earlier
 SLICE_BYTES = 64 * 2**20
+EVERY = 0, 0.0
 TICK_SECONDS, REST_SECONDS = 1.0, 30.0
 
 
@@ -154,17 +155,18 @@ async def _body(request: Request) -> bytes | None:
 
 
 def _land_on(hooks: Sequence[Hook], landing: Landing, say: Say, seconds: float, is_over: threading.Event) -> None:
-    """Land logs as they become due, those of a receiver that was killed too; when it is over all of them."""
-    rest_until = 0.0
+    """Land logs as they become due; at first what a receiver that was killed left, and when it is over all of them."""
+    due, rest_until = EVERY, 0.0
     while True:
         is_last = is_over.wait(TICK_SECONDS)
         if is_last or time.monotonic() >= rest_until:
-            try:
-                for one in hooks:
-                    one.inbox.close(*((0, 0.0) if is_last else (SLICE_BYTES, seconds)))
+            for one in hooks:
+                try:
+                    one.inbox.close(*(EVERY if is_last else due))
                     one.inbox.land(one.stream, one.account, landing, say, Counts())
-            except Exception as error:  # what was answered is durable: it is landed when this passes, or by a pull
-                say(f"what came is kept, and not landed yet: {error}")
-                rest_until = time.monotonic() + REST_SECONDS
+                except Exception as error:  # what was answered is durable: it is landed when this passes, or by a pull
+                    say(f"{one.stream.title} ({one.account.name}): what came is kept, and not landed yet: {error}")
+                    rest_until = time.monotonic() + REST_SECONDS
+            due = SLICE_BYTES, seconds
         if is_last:
             return

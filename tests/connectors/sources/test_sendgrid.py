@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import requests
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from starlette.testclient import TestClient
@@ -25,11 +26,11 @@ from conf.settings import REPOSITORY, source
 from connectors.kernel import http, pulls, receiver
 from connectors.kernel.connector import Counts, Scope
 from connectors.kernel.errors import ConnectorError, CredentialsError, FailedStreamsError, LandingError, StreamDeclarationError
-from connectors.kernel.inbox import Inbox
+from connectors.kernel.inbox import Delivery, Inbox
 from connectors.kernel.landing import Landing, landed
 from connectors.sandbox import files, world
 from connectors.sandbox.apis import sendgrid as vendor, served, server
-from connectors.sources.sendgrid import CONNECTOR, SIGNATURE, TIMESTAMP, public_keys
+from connectors.sources.sendgrid import CONNECTOR, SIGNATURE, TIMESTAMP
 from tests.connectors.kernel.landings import payloads
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -329,6 +330,24 @@ def test_the_sandbox_says_where_it_could_not_deliver(folder):
         vendor.deliver(folder, f"http://127.0.0.1:{free_port()}/x", now=NOW)
 
 
+def test_what_a_killed_receiver_left_is_landed_when_one_begins_and_one_that_fails_costs_no_other(hook, home, monkeypatch):
+    said, is_over = [], threading.Event()
+    broken = receiver.Hook(hook.stream, hook.account, hook.verify, Inbox(home / "other"), hook.oldest, hook.late)
+    monkeypatch.setattr(broken.inbox, "land", lambda *_: (_ for _ in ()).throw(LandingError("its disk is full")))
+    hook.inbox.put(Delivery(BODY, NOW, NOW, False))
+    lander = threading.Thread(
+        target=receiver._land_on, args=([broken, hook], Landing(home / "landing", "run"), said.append, 900.0, is_over)
+    )
+    lander.start()
+    until = time.monotonic() + 10
+    while hook.inbox.waiting() and time.monotonic() < until:
+        time.sleep(0.01)
+    is_over.set()
+    lander.join()
+    assert len(records(home, "events")) == 2
+    assert said[0] == "sendgrid.events (main): what came is kept, and not landed yet: its disk is full"
+
+
 def test_a_receiver_without_a_key_does_not_begin(home):
     done = subprocess.run(
         [sys.executable, "-m", "connectors", "receive", "sendgrid", "--port", "0"],
@@ -400,8 +419,6 @@ class running:
     """The receiver of a hook, over HTTP, until the block ends."""
 
     def __init__(self, hook):
-        import uvicorn
-
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.server = uvicorn.Server(uvicorn.Config(receiver.app_of([hook]), log_config=None, access_log=False, lifespan="off"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]}, daemon=True)
@@ -416,9 +433,3 @@ class running:
         self.server.should_exit = self.server.force_exit = True
         self.thread.join(10)
         self.listening.close()
-
-
-def test_the_key_of_the_sandbox_is_one(connected):
-    from connectors.kernel.auth import credentials_of
-
-    assert len(public_keys(credentials_of("sendgrid_main"))) == 1
