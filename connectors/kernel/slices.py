@@ -4,6 +4,7 @@ mode range: the days asked for, and `lookback` before them, which the vendor may
     `step` is how many of them one question may be about; each day is a slice of its own all the same.
 mode cursor: from the cursor, less `lookback`, to now, whatever days are asked for, unless somebody named them.
 mode snapshot: all there is, once.
+mode webhook: nothing is asked for; the vendor sends (connectors.kernel.webhooks).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.kernel.errors import StreamDeclarationError, TooMuchDataError
 
-MODES = ("range", "cursor", "snapshot")
+MODES = ("range", "cursor", "snapshot", "webhook")
 DAY = timedelta(days=1)
 T = TypeVar("T")
 
@@ -111,6 +112,8 @@ def windows(shape: Shape, days: tuple[date, date], cursor: datetime | None, now:
         now: nothing later is asked for: it is not there yet.
         is_named: whether a person named the days: then they count for a cursor stream too.
     """
+    if shape.mode == "webhook":
+        return []
     if shape.mode == "snapshot":
         return [Window(None, None)]
     first, last = days

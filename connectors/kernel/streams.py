@@ -10,7 +10,7 @@ conf/sources/<vendor>.yml:
         budgets: by name a list of [calls, seconds]
     streams: by name
         enabled: false leaves it out
-        mode: range | cursor | snapshot (connectors.kernel.slices), start_date, lookback and step as 3d, 12h, 10m
+        mode: range | cursor | snapshot | webhook (connectors.kernel.slices), start_date, lookback and step as 3d, 12h, 10m
         day: where a record says its day, a list of keys, in a range stream with a step: of so many days one call is about
         path, method, params, body: one call; in their texts stand {since} {until} {day} {last_day} {next_day} {fields} and an account's values
         fields: a list of names
