@@ -48,7 +48,7 @@ def close_mended(lake: Lake, contract: Table, mapped: DataFrame, aside: DataFram
 
     mapped: the records of a run, aside: those that it sets aside; both by `_source_file` and `_source_row`.
     """
-    name = f"{contract.name}__quarantine"
+    name = quarantine_of(contract.name)
     found = open_table(lake.root, name)
     waiting = (
         query(found, "select _file, _row from rows where _status = 'open' and _file is not null").to_pylist() if found is not None else []
