@@ -136,14 +136,19 @@ def deliver_bridge(home: Path) -> dt.date:
     return deliver(home, [late])
 
 
-def build(spark, home: Path, change: Callable[[Path], None] = lambda _: None, key_of: Path | None = None) -> Lake:
-    """A home from drop files to gold. change: what to do to the drops first; key_of: the home whose identifier key it shares."""
+def fill(spark, home: Path, change: Callable[[Path], None] = lambda _: None, key_of: Path | None = None) -> Lake:
+    """A home from drop files to bronze. change: what to do to the drops first; key_of: the home whose identifier key it shares."""
     make_drops(home)
     change(home / "drops")
     if key_of is not None:
         shutil.copytree(key_of / "vault", home / "vault")
     pull(home)
-    lake = load(spark, home)
+    return load(spark, home)
+
+
+def build(spark, home: Path, change: Callable[[Path], None] = lambda _: None, key_of: Path | None = None) -> Lake:
+    """A home from drop files to gold, as `fill` begins it."""
+    lake = fill(spark, home, change, key_of)
     run(lake, home)
     return lake
 
