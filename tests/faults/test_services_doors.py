@@ -118,7 +118,7 @@ def running(tmp_path_factory):
     write(home / "lake", "gold.people", [{"person_id": "p1"}])
     write(home / "lake", "silver.products", [{"product_id": "p1"}])
     write(home / "lake", "vault.identifiers", [{"value": "a raw address"}])
-    with worlds.home_at(home), services.running(print, small=True) as found:
+    with worlds.services_at(home) as found:
         yield found, home
 
 

@@ -15,7 +15,6 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from conf.doors import AIRFLOW_USER, airflow_password
 from conf.settings import source_names
-from spark_jobs.embedded import services
 from spark_jobs.embedded.airflow_api import AirflowApi, AirflowError, joined_note
 from spark_jobs.io.small import open_table
 from spark_jobs.ops.backfill import campaigns
@@ -35,7 +34,7 @@ def running(built, tmp_path_factory):
     """(services, api, home), running on a copy of the whole small lake; Airflow has read every DAG."""
     home = tmp_path_factory.mktemp("forms")
     shutil.copytree(built[1], home, dirs_exist_ok=True)
-    with worlds.home_at(home), services.running(print, small=True) as found:
+    with worlds.services_at(home) as found:
         api = AirflowApi(found.airflow_url)
         for dag in DAGS:
             api.wait_for_dag(dag)

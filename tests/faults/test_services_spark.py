@@ -11,6 +11,7 @@ import pytest
 
 from conf.settings import REPOSITORY
 from spark_jobs.embedded import healthy, services
+from tests.whole import worlds
 
 pytestmark = pytest.mark.timeout(900)
 # asks the server for something, waits until it is told to ask again
@@ -36,7 +37,7 @@ def starter(tmp_path_factory):
     """(process of `up`, its home, its log): everything is up."""
     home = tmp_path_factory.mktemp("up") / "home"
     log = home.with_name("up.log")
-    env = {**os.environ, "THROUGHLINE_HOME": str(home), "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
+    env = {**os.environ, **worlds.FEW_ROWS_JVM, "THROUGHLINE_HOME": str(home), "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-m", "spark_jobs", "up"], cwd=REPOSITORY, env=env, stdout=out, stderr=out)
     try:

@@ -15,9 +15,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from conf.settings import REPOSITORY
 from conf.tables import table, table_names
 from spark_jobs.bronze.load import load_source
+from spark_jobs.embedded import services
 from spark_jobs.engine.outcome import Outcome
 from spark_jobs.engine.runner import Runner
 from spark_jobs.engine.selection import select_tables
@@ -28,6 +31,8 @@ from spark_jobs.io.ranges import Range
 FIRST, LAST = dt.date(2026, 3, 24), dt.date(2026, 3, 31)
 DAYS = Range(FIRST, LAST)
 SOURCES = ("sandbox_shop", "sandbox_marketing", "sandbox_site")
+# a JVM that sees a few rows compiles no method a second time, which took a third of its CPU (conf/spark/few.yml says it of a build in one process)
+FEW_ROWS_JVM = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
 SELECTION = ("silver", "identity", "journeys", "attribution", "segments", "gold")
 
 
@@ -43,6 +48,16 @@ def home_at(path: Path) -> Iterator[None]:
             del os.environ["THROUGHLINE_HOME"]
         else:
             os.environ["THROUGHLINE_HOME"] = before
+
+
+@contextlib.contextmanager
+def services_at(path: Path, profile: str = "embedded") -> Iterator[services.Services]:
+    """The services of a home of few rows, for a block."""
+    with home_at(path), pytest.MonkeyPatch.context() as patch:
+        for name, value in FEW_ROWS_JVM.items():
+            patch.setenv(name, value)
+        with services.running(print, small=True, profile=profile) as found:
+            yield found
 
 
 def command(home: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
