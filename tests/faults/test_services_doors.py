@@ -135,13 +135,22 @@ def running(tmp_path_factory):
     write(home / "lake", "gold.people", [{"person_id": "p1"}])
     write(home / "lake", "silver.products", [{"product_id": "p1"}])
     write(home / "lake", "vault.identifiers", [{"value": "a raw address"}])
-    with worlds.home_at(home), services.running(print, small=True) as found:
+    with worlds.services_at(home) as found:
         yield found, home
 
 
 def beeline(found, *words, statements=(), user=None):
     """(exit code, lines of output, errors) of a JDBC client; user: the uid it runs as."""
-    command = ["java", "-Djava.io.tmpdir=/tmp", "-cp", f"{jars.pyspark_jars()}/*", "org.apache.hive.beeline.BeeLine"]
+    # a client that lives for seconds compiles no method a second time
+    command = [
+        "java",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-Djava.io.tmpdir=/tmp",
+        "-cp",
+        f"{jars.pyspark_jars()}/*",
+        "org.apache.hive.beeline.BeeLine",
+    ]
     command += ["-u", found.jdbc_url, "--outputformat=csv2", "--showHeader=false", "--silent=true", "--force=true", *words]
     command += [word for statement in statements for word in ("-e", statement + ";")]
     who = {} if user is None else {"user": user, "group": user, "extra_groups": []}

@@ -59,7 +59,7 @@ def test_a_world_built_by_the_services_of_compose_is_that_of_one_process(built, 
     home = tmp_path_factory.mktemp("full")
     shutil.copytree(other / "vault", home / "vault")
     worlds.make_drops(home)
-    with worlds.home_at(home), services.running(print, small=True, profile="full") as found:
+    with worlds.services_at(home, "full") as found:
         pids = [service.process.pid for service in found.running]
         assert {service.name for service in found.running} >= {
             "postgres",

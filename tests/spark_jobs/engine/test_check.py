@@ -30,6 +30,11 @@ def with_mapping(change):
     return source, said
 
 
+def test_every_declaration_of_the_repository_is_right(spark, home):
+    assert list(mistakes((), lambda: spark)) == []
+    assert list(home.iterdir()) == []
+
+
 def test_what_is_right_is_said_to_be_right_and_leaves_nothing(spark, home):
     assert list(mistakes(["silver.order_lines", "journeys.sessions", "gold.orders_daily"], lambda: spark)) == []
     assert list(home.iterdir()) == []
