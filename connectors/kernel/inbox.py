@@ -1,6 +1,6 @@
 """What vendors send by themselves, durable before they are answered: logs that a receiver appends to, and slices of the landing made of them.
 
-$THROUGHLINE_HOME/state/inbox/<source>/<account>/<stream>/<slice_id>.log: per delivery a line {"bytes", "sha256", "received_at", …} and its body. What
+$THROUGHLINE_HOME/state/inbox/<source>/<account>/<stream>/<slice_id>.log: per delivery a line {"bytes", "sha256", "delivery"} and its body. What
 follows a body that is not whole was never answered: a process that was killed, or that could not write on, left it, and nobody writes there again.
 Who wants a log's deliveries renames it to .closed, under its lock; the receiver then begins another one. It becomes one slice, and is removed when
 the slice's manifest stands: a kill at any moment loses nothing that was answered, and lands no log twice.
@@ -26,7 +26,17 @@ from conf.settings import home, made
 from connectors.kernel.connector import Counts, Say
 from connectors.kernel.errors import BrokenContractError, LandingError
 from connectors.kernel.http import Answer
-from connectors.kernel.landing import CANNOT_WRITE, Landing, PageRecord, Slice, fsync_folder, instant_text, landed, next_instant
+from connectors.kernel.landing import (
+    CANNOT_WRITE,
+    Landing,
+    PageRecord,
+    Slice,
+    fsync_folder,
+    instant_text,
+    landed,
+    make_durably,
+    next_instant,
+)
 from connectors.kernel.paginate import records_at
 from connectors.kernel.streams import Account, Stream
 
@@ -113,7 +123,7 @@ class Inbox:
         while True:
             if self._log is None:
                 made(home() / "state")
-                self.folder.mkdir(parents=True, exist_ok=True)
+                make_durably(self.folder)
                 path = self.folder / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:8]}{OPEN}"
                 self._log = path, os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 fsync_folder(self.folder)

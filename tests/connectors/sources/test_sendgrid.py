@@ -293,8 +293,8 @@ def test_nothing_is_answered_before_it_is_durable(client, hook, monkeypatch):
     client("POST", hook.path, data=BODY, headers=signed(BODY))
     first = len(synced)
     client("POST", hook.path, data=BODY, headers=signed(BODY))
-    # the folder of a new log too
-    assert (first, len(synced)) == (2, 3)
+    # a new log's folders too
+    assert first > 2 and len(synced) == first + 1
 
 
 @pytest.mark.parametrize(
