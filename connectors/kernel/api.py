@@ -31,6 +31,8 @@ from connectors.kernel.tokens import GRANTS, OAuth2
 HELD_RECORDS, HELD_BYTES = 10_000, 8 * 2**20
 PROGRESS_SECONDS = 30.0
 SMALLEST = timedelta(seconds=2)
+# what a signed assertion says, and the key of the declaration or the connection that it comes from
+CLAIMS = {"aud": "audience", "sub": "subject", "scope": "scope"}
 
 
 class Unchanged(Exception):  # no error: it ends an attempt that would say again what is landed
@@ -67,11 +69,15 @@ class Api:
         declared, where = source.settings.get("auth", {}), f"conf/sources/{source.source}.yml: settings.auth"
         if declared.get("kind") != "oauth2":
             return auth_of(declared, credentials, where)
-        if set(declared) != {"kind", "grant", "token_url"} or declared["grant"] not in GRANTS:
+        needed, allowed = {"kind", "grant", "token_url"}, {"audience", "scope", "instances"}
+        if needed - set(declared) or set(declared) - needed - allowed or declared["grant"] not in GRANTS:
             raise StreamDeclarationError(
-                f"{where}: got {dict(declared)}; oauth2 has the keys ['grant', 'token_url'], and as grant {list(GRANTS)}"
+                f"{where}: got {dict(declared)}; oauth2 needs the keys ['grant', 'token_url'], may have {sorted(allowed)}, and as grant {list(GRANTS)}"
             )
-        return OAuth2(declared["grant"], credentials, form_poster(credentials.values.get("token_url") or declared["token_url"]))
+        url = credentials.values.get("token_url") or declared["token_url"]
+        said = {**declared, "audience": declared.get("audience", url), **credentials.values}
+        claims = {claim: str(said[key]) for claim, key in CLAIMS.items() if key in said} if declared["grant"] == "jwt_bearer" else {}
+        return OAuth2(declared["grant"], credentials, form_poster(url), claims=claims)
 
     def headers(self, stream: Stream, account: Account) -> Mapping[str, str]:
         """What each call says beside its signature."""
