@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from connectors.kernel.api import Api
 from connectors.kernel.errors import BrokenContractError
@@ -17,7 +18,8 @@ NEXT = ("paging", "next", "after")
 
 
 class HubSpot(Api):
-    """A stream's `read`: the path where each page of archived records is read whole, with ids and fields in a body: so many fields fit no URL."""
+    """A stream's `read`: the path where those of each page that were archived within the window are read whole, with ids and fields in a body: so
+    many fields fit no URL."""
 
     # 530: its front door knows no such token; 423, 477: the account is locked or on the move
     rules = (Rule("config", frozenset({530})), Rule("transient", frozenset({423, 477})))
@@ -31,10 +33,17 @@ class HubSpot(Api):
             return
         read = call_of(replace(stream, said={"path": stream.said["read"], "method": "POST", "params": {"archived": "true"}}), texts)
         for page in pages(client, call, stream.turn, stream.records):
-            if page.records:
-                inputs = [{"id": parsed(one)["id"]} for one in page.records]
+            listed = [parsed(one) for one in page.records]
+            if inputs := [{"id": one["id"]} for one in listed if is_of(window, one.get("archivedAt"))]:
                 answer = client.ask(replace(read, body={"properties": fields, "inputs": inputs}))
                 yield Page(page.number, answer, records_at(answer, stream.records))
+
+
+def is_of(window: Window, archived_at: str | None) -> bool:
+    """Whether a contact was archived within a window; what says no time is of each."""
+    if not (archived_at and window.since and window.until):
+        return True
+    return window.since <= datetime.fromisoformat(archived_at) < window.until
 
 
 def beyond(call: Call, answer: Answer, count: int) -> Call | None:

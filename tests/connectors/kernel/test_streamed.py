@@ -14,7 +14,7 @@ from connectors.kernel.errors import BrokenContractError, TemporaryError
 from connectors.kernel.formats import lines_of
 from connectors.kernel.http import Answer, Call, Client
 from connectors.kernel.streamed import csv_pages
-from tests.connectors.kernel.vendor import Asked, Said, Vendor, vendor
+from tests.connectors.kernel.vendor import Said, Vendor, vendor
 
 NAMES = ("X-Next", "locator", "X-Count")
 

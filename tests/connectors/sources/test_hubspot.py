@@ -109,7 +109,13 @@ def test_deleted_contacts_come_as_they_were_and_once(sandbox, home):
     assert Counter(one["properties"]["email"] for one in found) == Counter(row["email"] for row in rows)
     assert {(one["archived"], one["archivedAt"]) for one in found} == {(True, "2026-11-03T10:00:00.000Z")}
     assert not {row["crm_id"] for row in rows} & {one["properties"]["crm_id"] for one in payloads(home, "hubspot", "contacts")}
-    assert pull(unhurried("hubspot"), home, "archived_contacts", run="run-2")["archived_contacts"].landed == 0
+    before = payloads(home, "hubspot", "archived_contacts")
+    sandbox.now = None
+    at = (datetime.now(UTC) - timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%S.123Z")
+    # the vendor forgets those of before, and another one is deleted
+    sandbox.served["hubspot"]._rows["contacts"] = [contact(700_999, at, archived_at=at)]
+    assert pull(unhurried("hubspot"), home, "archived_contacts", run="run-2")["archived_contacts"].records == 1
+    assert [one["archivedAt"] for one in payloads(home, "hubspot", "archived_contacts")] == [one["archivedAt"] for one in before] + [at]
 
 
 def test_what_is_landed_is_the_vendor_s_bytes(sandbox, home):
