@@ -10,7 +10,7 @@ mode webhook: nothing is asked for; the vendor sends (connectors.kernel.webhooks
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeVar
@@ -153,6 +153,20 @@ def answered(every: Sequence[Window], ask: Callable[[Window], T], smallest: time
             if halves is None:
                 raise
             waiting += reversed(halves)
+
+
+def parted(every: Sequence[Window], begun: Iterable[str]) -> list[Window]:
+    """The windows, of which one that was begun under another end, as a window that ends now, is two: what was begun, and what came since."""
+    ends = dict(one.split("~") for one in begun if one.count("~") == 1)
+    found: list[Window] = []
+    for window in every:
+        end = ends.get(_name(window.since)) if window.since and window.day is None else None
+        until = datetime.fromisoformat(end) if end else window.until
+        if window.until and until and until < window.until:
+            found += [Window(window.since, until), Window(until, window.until)]
+        else:
+            found.append(window)
+    return found
 
 
 def _cut(since: datetime, until: datetime, shape: Shape) -> Iterator[Window]:
