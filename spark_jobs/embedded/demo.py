@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import json
 import os
 import re
 import shlex
@@ -113,6 +114,29 @@ def finish_world(making: subprocess.Popen[str] | None, last: dt.date) -> None:
     (home() / WORLD_END).write_text(str(last), encoding="utf-8")
     files = [path for path in (home() / "drops").rglob("*") if path.is_file()]
     out.print(f"the shop's files are made: {len(files):,}, {sum(path.stat().st_size for path in files) / 1e6:.0f} MB")
+    out.print(f"e-mail events sent by a signed webhook, received and landed: {deliver():,}")
+
+
+def deliver() -> int:
+    """Have the sandbox's SendGrid send its events to a receiver, which lands them; returns how many it sent."""
+    connections = json.loads((services.apis() / services.CONNECTIONS).read_text(encoding="utf-8"))
+    # of this user's processes alone, as the connection is elsewhere
+    env = {**os.environ, **connections}
+    words = [sys.executable, "-m", "connectors"]
+    with subprocess.Popen(
+        [*words, "receive", "sendgrid", "--port", "0"], cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, text=True
+    ) as receiver:
+        try:
+            assert receiver.stdout is not None
+            (to,) = json.loads(receiver.stdout.readline())["urls"].values()
+            sending = [*words, "sandbox", "deliver", "--apis", str(services.apis()), "--to", to]
+            sent = subprocess.run(sending, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False)
+        finally:
+            # it lands what came before it ends
+            receiver.terminate()
+    if sent.returncode:
+        raise ThroughlineError(f"the sandbox's events could not be sent: {sent.stderr[-500:]}")
+    return int(json.loads(sent.stdout)["events"])
 
 
 def demo(once: bool = False) -> int:
