@@ -208,7 +208,7 @@ def serve(
 @sandbox.command()
 def deliver(
     apis: Annotated[Path, typer.Option(help="the folder that `sandbox make --apis` wrote")],
-    to: Annotated[str, typer.Option(help="where SendGrid's events are received")] = "http://127.0.0.1:8480/sendgrid/main/events",
+    to: Annotated[str, typer.Option("--url", help="where SendGrid's events are received")] = "http://127.0.0.1:8480/sendgrid/main/events",
     from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day of what came in; default: all")] = None,
     until: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, inclusive")] = None,
 ) -> None:

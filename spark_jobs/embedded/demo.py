@@ -129,7 +129,7 @@ def deliver() -> int:
         try:
             assert receiver.stdout is not None
             (to,) = json.loads(receiver.stdout.readline())["urls"].values()
-            sending = [*words, "sandbox", "deliver", "--apis", str(services.apis()), "--to", to]
+            sending = [*words, "sandbox", "deliver", "--apis", str(services.apis()), "--url", to]
             sent = subprocess.run(sending, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False)
         finally:
             # it lands what came before it ends
