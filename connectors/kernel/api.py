@@ -77,6 +77,10 @@ class Api:
         """What each call says beside its signature."""
         return {}
 
+    def pause(self, headers: Mapping[str, str]) -> float:
+        """The seconds for which nobody asks as the account after an answer with these headers: some vendors say how much of a limit is used."""
+        return 0.0
+
     def calls(self, stream: Stream, account: Account, window: Window) -> Iterator[Call]:
         """The first calls of a window, each with pages of its own."""
         yield call_of(stream, texts_of(stream, account, window))
@@ -84,7 +88,7 @@ class Api:
     def pages(self, client: Client, stream: Stream, account: Account, window: Window) -> Iterator[Page]:
         """All pages of a window."""
         for call in self.calls(stream, account, window):
-            yield from pages(client, call, stream.turn, stream.records)
+            yield from pages(client, call, stream.turn, stream.records, size=str(stream.said.get("page_size", "")))
 
     def records(self, stream: Stream, account: Account, page: Page) -> Iterable[bytes]:
         """A page's records, as the vendor wrote them."""
@@ -175,7 +179,12 @@ class Api:
             budget = Budget(name, stream.limits, made(home() / "state") / "budgets.sqlite")
         headers = self.headers(stream, account)
         return Client(
-            self.base_url(source, account, credentials), self.auth(source, account, credentials), budget, rules=self.rules, headers=headers
+            self.base_url(source, account, credentials),
+            self.auth(source, account, credentials),
+            budget,
+            rules=self.rules,
+            headers=headers,
+            pause=self.pause,
         )
 
     def _accounts(self, stream: Stream, scope: Scope) -> list[Account]:
