@@ -71,8 +71,8 @@ class Jobs:
         return job
 
     def forget(self, slice_id: str) -> None:
-        """Its report is landed, or nobody wants it any more."""
-        self._write({key: said for key, said in self._read().items() if key != slice_id})
+        """Its report is landed, or nobody wants it any more; and those of its parts, slice_id/part."""
+        self._write({key: said for key, said in self._read().items() if key != slice_id and not key.startswith(f"{slice_id}/")})
 
     def _submitted(self, slice_id: str, submit: Callable[[], str]) -> str:
         wish = {"asked_at": datetime.now(UTC).isoformat(), "id": None}

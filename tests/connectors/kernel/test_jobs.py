@@ -41,8 +41,10 @@ def test_a_report_is_asked_for_once_and_waited_for(jobs):
     assert jobs.done("2026-11-20", vendor.submit, vendor.poll, print) == "r-1"
     assert vendor.made == 1 and vendor.looked == ["r-1"] * 4
     assert jobs.id_of("2026-11-20") == "r-1", "until its records are landed"
+    jobs.done("2026-11-20/c-1", vendor.submit, vendor.poll, print)
+    jobs.done("2026-11-20~2026-11-21", vendor.submit, vendor.poll, print)
     jobs.forget("2026-11-20")
-    assert jobs.id_of("2026-11-20") is None
+    assert [jobs.id_of(name) for name in ("2026-11-20", "2026-11-20/c-1", "2026-11-20~2026-11-21")] == [None, None, "r-3"]
 
 
 def test_whoever_comes_after_a_kill_waits_on_for_the_same_report(jobs):
