@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -78,9 +78,11 @@ class Account:
         rows = self.sandbox.served[self.name].spend(str(first), str(last))
         return {(row["spend_date"], row["ad_id"]): Decimal(row["spend"]) for row in rows}
 
-    def figures(self, stream: str, figure: Callable[[dict[str, Any]], tuple[Any, ...]]) -> set[tuple[Any, ...]]:
-        """A figure of each record that is in force."""
-        return {figure(record) for record in self.records(stream)}
+    def restate(self, day: str, delivered: str) -> None:
+        """The vendor says of a day, on a later one, that it cost more."""
+        served = self.sandbox.served[self.name]
+        rows = list(served.spend(day, day))
+        served.add("ad_spend", *({**row, "delivered": delivered, "spend": str(Decimal(row["spend"]) + 1)} for row in rows))
 
     def said(self) -> bytes:
         """All that is in the home."""
