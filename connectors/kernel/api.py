@@ -136,7 +136,8 @@ class Api:
                     known = int(last.origin.get("calls", usual)) if last else usual
                     # of days that are asked for together the first one has the calls
                     known = known if window is question else usual if window is question.days[0] else 0
-                    planned.append(Planned(window.slice_id, attempt, f"{base}/{stream.said['path']}", calls=known))
+                    path = call_of(stream, texts_of(stream, account, question)).path
+                    planned.append(Planned(window.slice_id, attempt, f"{base}/{path}", calls=known))
         number = sum(one.calls or 0 for one in planned)
         minutes = max((number / limit.spent * limit.seconds / 60 for limit in stream.limits), default=0.0)
         say(f"{stream.title}: {len(planned)} slices, about {number} calls, {minutes:.1f} minutes of its budget")
@@ -282,7 +283,7 @@ class Api:
         held, is_all = beginning(found)
         if is_all and told.sha256 == last and scope.limit is None:
             return None
-        origin: dict[str, Any] = {"path": str(stream.said["path"]), "window": window.slice_id, "request_id": hashlib.sha256(
+        origin: dict[str, Any] = {"path": call_of(stream, texts_of(stream, account, window)).path, "window": window.slice_id, "request_id": hashlib.sha256(
             f"{landing.run_id}/{stream.title}/{account.name}/{window.slice_id}".encode()).hexdigest()[:16]}  # fmt: skip
 
         def rest() -> Iterator[PageRecord]:

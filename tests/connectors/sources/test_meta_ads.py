@@ -44,7 +44,7 @@ def test_weeks_are_two_reports_and_each_day_is_a_slice_of_its_own_to_the_cent(me
     assert counts.failures == [] and counts.landed == 28 and counts.files == 28 + 28
     assert meta.asked("POST") == 2 and spend(meta) == meta.spend()
     assert list(meta.newest("insights")) == [str(FIRST + timedelta(days=n)) for n in range(28)]
-    assert [one.origin["path"] for one in meta.newest("insights").values()] == ["{api_version}/act_{id}/insights"] * 28
+    assert [one.origin["path"] for one in meta.newest("insights").values()] == ["v25.0/act_200/insights"] * 28
     one = meta.records("insights")[0]
     # the lists of actions as they came, and what alone says the currency and whose days they are
     assert {action["action_type"] for action in one["insight"]["actions"]} == {"link_click", *sandbox.PURCHASES}

@@ -63,8 +63,8 @@ def test_figures_and_campaigns_of_an_api_are_those_of_the_files(spark, world, tm
             row["spend_date"],
             int(row["impressions"]),
             int(row["clicks"]),
+            *(Decimal(row[key]) for key in ("spend", "conversions", "conversion_value")),
         )
-        + tuple(Decimal(row[key]) for key in ("spend", "conversions", "conversion_value"))
         for row in rows
     }
     found = [tuple(row) for row in spent.selectExpr(*SPEND).collect()]
