@@ -26,9 +26,8 @@ image: ## the container image, and the secrets of docker/compose.yml; S3=1: with
 	@docker build --file docker/Dockerfile --build-arg S3=$(S3) --tag throughline .
 	@docker run --rm --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/docker:/made" throughline python -m spark_jobs secrets /made/secrets
 
-test: setup ## every declaration tried on empty inputs, then the tests (TESTS=path for a part)
+test: setup ## lint and format, then the tests, which try every declaration on empty inputs too (TESTS=path for a part)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	@$(PYTHON) -m spark_jobs check
 	@$(PYTHON) -m pytest -n auto --no-loadscope-reorder --durations=40 --durations-min=20 -m "not whole" $(TESTS)
 
 test-whole: setup ## what takes long: the real data, a cluster, the full profile, the README's commands one by one

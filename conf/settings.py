@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from conf.expressions import not_of_the_row
+from conf.names import place_of
 from conf.rules import fault, in_plain, in_schema, is_pattern, plain, quoted
 
 CONF = Path(__file__).resolve().parent
@@ -379,10 +380,17 @@ def source(name: str) -> Source:
 
 
 def connections_of(name: str) -> tuple[str, ...]:
-    """The connections that the accounts of a source name; none of a source that is not asked over HTTP."""
+    """The connections that a source names: of its accounts where it is asked over HTTP, of the addresses of its files."""
+    said = source(name)
+    accounts = said.settings.get("accounts")
+    places = [said.settings, *said.streams.values(), *(accounts.values() if isinstance(accounts, Mapping) else ())]
+    return tuple(sorted({one["secret"] for one in places if isinstance(one, Mapping) and isinstance(one.get("secret"), str)}))
+
+
+def accounts_of(name: str) -> tuple[str, ...]:
+    """The accounts by which a source is asked over HTTP; none of one whose files are dropped."""
     accounts = source(name).settings.get("accounts")
-    said = accounts.values() if isinstance(accounts, Mapping) else ()
-    return tuple(sorted({one["secret"] for one in said if isinstance(one, Mapping) and isinstance(one.get("secret"), str)}))
+    return tuple(sorted(map(str, accounts))) if isinstance(accounts, Mapping) else ()
 
 
 def pool_of(name: str) -> str:
@@ -522,7 +530,7 @@ def names_in(ddl: str) -> frozenset[str]:
 
 def columns_of(table: str, where: str) -> set[str]:
     """The columns of a declared table of silver, by conf/tables."""
-    path = CONF / "tables" / (str(table).replace(".", "/") + ".yml")
+    path = CONF / "tables" / f"{place_of(str(table))}.yml"
     if not path.is_file() or not str(table).startswith("silver."):
         known = sorted(f"silver.{p.stem}" for p in (CONF / "tables" / "silver").glob("*.yml"))
         raise SettingsError(f"{where}: there is no such table; there are {known}")

@@ -19,7 +19,7 @@ from conf import doors, settings
 from conf.personal import masked_text
 from conf.printing import shown
 from connectors import operating
-from connectors.kernel import pulls
+from connectors.kernel import notes, pulls
 from connectors.kernel.connector import Counts, Plan, Scope
 from connectors.kernel.errors import ConnectorError, FailedStreamsError, StreamDeclarationError
 from connectors.kernel.landing import CANNOT_WRITE, Landing
@@ -57,9 +57,7 @@ def pull(
     if from_ > to:
         raise ConnectorError(f"--from {from_.date()} is after --to {to.date()}; give the first day first")
     declared = settings.source(source)
-    where = settings.platform().landing
-    if "://" in where:
-        raise ConnectorError(f"landing is {where}; files are dropped into a local folder: set landing in conf/platform.yml to one")
+    where = _landing_folder()
     run = run_id or f"pull-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     act = pulls.plan if dry_run else pulls.pull
     if not dry_run:
@@ -69,9 +67,34 @@ def pull(
     streams = {name: _told(one) for name, one in done.items()}
     total = {key: sum(one[key] for one in streams.values()) for key in ("files", "landed", "skipped", "refused", "records")}
     line = {"source": source, "from": f"{from_:%Y-%m-%d}", "to": f"{to:%Y-%m-%d}", "run_id": run, "dry_run": dry_run, **total}
+    line |= {"note": notes.note_of(source, done)} if dry_run else {}
     typer.echo(json.dumps({**line, "failed": sorted(failed), "streams": streams}))
     if failed:
         raise FailedStreamsError(failed, done)
+
+
+@app.command()
+def receive(
+    sources: Annotated[list[str] | None, typer.Argument(help="sources with a stream of mode webhook; by default all")] = None,
+    host: Annotated[str, typer.Option(help="where to listen; before it stands a proxy with TLS")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one")] = 8480,
+    seconds: Annotated[float, typer.Option(min=0, help="how old what came becomes before it is landed; a pull lands it at once")] = 900,
+) -> None:
+    """Receive what vendors send by themselves until this is ended. What is not signed is refused, and nothing is answered before it is durable.
+    Prints one JSON line with the addresses."""
+    from connectors.kernel import receiver  # the web server loads only when it is needed
+
+    run = f"receive-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    receiver.receive(
+        sources or settings.source_names(), host, port, Landing(Path(_landing_folder()), run), lambda text: _say(harmless(text)), seconds
+    )
+
+
+def _landing_folder() -> str:
+    where = settings.platform().landing
+    if "://" in where:
+        raise ConnectorError(f"landing is {where}; files are dropped into a local folder: set landing in conf/platform.yml to one")
+    return where
 
 
 @app.command()
@@ -180,6 +203,20 @@ def serve(
     if not apis.is_dir():
         raise ConnectorError(f"{apis}: is no folder; make one with `python -m connectors sandbox make --apis {apis} …` first")
     server.serve(apis, port, now and now.replace(tzinfo=UTC), connections)
+
+
+@sandbox.command()
+def deliver(
+    apis: Annotated[Path, typer.Option(help="the folder that `sandbox make --apis` wrote")],
+    to: Annotated[str, typer.Option(help="where SendGrid's events are received")] = "http://127.0.0.1:8480/sendgrid/main/events",
+    from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day of what came in; default: all")] = None,
+    until: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, inclusive")] = None,
+) -> None:
+    """Send the e-mail events that the sandbox's SendGrid has to a receiver, signed. Prints one JSON line with counts."""
+    from connectors.sandbox.apis import sendgrid
+
+    first, last = (f"{day:%Y-%m-%d}" if day else "" for day in (from_, until))
+    typer.echo(json.dumps({"to": to, **sendgrid.deliver(apis, to, first, last)}))
 
 
 @sandbox.command("score")

@@ -19,6 +19,7 @@ from typing import Any
 
 from airflow.sdk import DAG
 
+from conf.names import ABOVE_SILVER
 from connectors.kernel.declarations import sound_sources
 from dags.common.assets import assets_of_layer
 from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, planned, wait_for_runs
@@ -43,7 +44,7 @@ with DAG(
             task_id=name, arguments=["run", *BEFORE.get(name, ()), name, *RANGE, "--changed"], outlets=assets_of_layer(name), **kwargs
         )
 
-    every = planned(*BEFORE["identity"], "identity", "journeys", "attribution", "segments", "gold")
+    every = planned(*BEFORE["identity"], *ABOVE_SILVER)
     identity = layer("identity", pre_execute=partial(wait_for_runs, before), plan=every)
     journeys = layer("journeys")
     attribution = layer("attribution")

@@ -15,13 +15,13 @@ import datetime as dt
 
 from airflow.sdk import DAG, chain
 
+from conf.names import ABOVE_SILVER
 from conf.settings import rules
 from connectors.kernel.declarations import sound_sources
 from dags.common.defaults import COMMON, FIRST_DAY, LAST_DAY
 from dags.common.forms import campaigns, day, dry_run, picks
 from dags.common.spark import CommandOperator, PlanOperator, SparkJobOperator
 
-LAYERS = ("identity", "journeys", "attribution", "segments", "gold")
 RANGE = ["--from", FIRST_DAY, "--to", LAST_DAY]
 DAYS = "Inclusive. May stay empty in a dry run: it takes the campaigns' days then, else all that the sources have"
 PARAMS = {
@@ -52,5 +52,5 @@ with DAG(
     conform = SparkJobOperator.partial(task_id="conform", arguments=["run", "silver", "--source", "{source}", *RANGE]).expand(
         source=plan.output
     )
-    layers = [SparkJobOperator(task_id=layer, arguments=["run", layer, *RANGE, "--changed"]) for layer in LAYERS]
+    layers = [SparkJobOperator(task_id=layer, arguments=["run", layer, *RANGE, "--changed"]) for layer in ABOVE_SILVER]
     chain(pull, load, conform, *layers, SparkJobOperator(task_id="report", arguments=["report"]))

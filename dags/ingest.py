@@ -9,7 +9,8 @@ account that fails costs no other: what was landed goes on, and `whole` ends red
 the files of earlier days that came since: late ones, and reports that restate a day. A stream with a cursor of its own goes on from it,
 unless somebody named the days.
 
-**Dry run**: with `dry_run` it says what it would do and why, as the run's **note** and behind the first task's link `Plan`; nothing is written.
+**Dry run**: with `dry_run` it says which files or requests the pull would land, and what would be built and why, as the run's **note** and behind the
+first task's link `Plan`; nothing is written.
 
 **Affects** only this channel: others' rows are in other partitions. `build_daily` picks up every day that changed here.
 """
@@ -21,7 +22,7 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TriggerRule
 
-from conf.settings import connections_of, pool_of
+from conf.settings import accounts_of, pool_of
 from connectors.kernel.declarations import sound_sources
 from dags.common.assets import assets, bronze_assets
 from dags.common.defaults import COMMON, DAILY, RANGE, RANGE_PARAMS, WHOSE_DAYS, planned
@@ -40,15 +41,16 @@ for declared in sound_sources():
         **{**COMMON, "default_args": {**COMMON["default_args"], "owner": declared.owner}},
     ):
         # what it finds wrong the pull says again, of the streams that are wrong alone
-        check = CommandOperator(task_id="check", arguments=["check", name], plan=planned("silver", "--source", name), retries=0)
+        landed = ["connectors", "pull", name, *RANGE, WHOSE_DAYS, "--dry-run"]
+        check = CommandOperator(task_id="check", arguments=["check", name], plan=[landed, *planned("silver", "--source", name)], retries=0)
         shared = {"task_id": "pull", "trigger_rule": TriggerRule.ALL_DONE}
-        if connections_of(name):
+        if accounts := accounts_of(name):
             pull: Any = CommandOperator.partial(
                 **shared,
                 pool=pool_of(name),
                 map_index_template="{{ task.account }}",
                 arguments=["pull", name, "--account", "{account}", *RANGE, WHOSE_DAYS],
-            ).expand(account=sorted(declared.settings["accounts"]))
+            ).expand(account=list(accounts))
         else:
             pull = CommandOperator(**shared, arguments=["pull", name, *RANGE, WHOSE_DAYS])
         load = SparkJobOperator(

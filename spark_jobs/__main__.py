@@ -16,6 +16,7 @@ if __package__ in (None, ""):
 
 import typer
 
+from conf.contracts import contracts
 from conf.doors import OTHERS, close_home
 from conf.printing import shown
 from conf.settings import SettingsError, checked, faults, hold, home, platform, refuse_full_disk
@@ -111,6 +112,8 @@ def run(
     else:
         for said in faults().values():
             print(shown(f"a source is left out, its tables stay as they are: {said}"), flush=True)
+    for said in contracts()[1].values() if "silver.events" in names else ():
+        print(shown(f"events of this name are set aside until it is repaired: {said}"), flush=True)
     refuse_full_disk(lake or platform().lake)
     runner = Runner(open_lake(lake), holder(), say, force)
     outcomes = runner.run(names, days, source or None, changed)

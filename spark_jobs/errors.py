@@ -10,6 +10,7 @@ import re
 import traceback
 from pathlib import Path
 
+from conf.names import LAYERS
 from conf.settings import REPOSITORY, SettingsError
 
 
@@ -82,7 +83,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], type[ThroughlineError], str, str], ...] =
 )  # fmt: skip
 # an absolute path of a file or folder
 PATH = re.compile(r"(?<![\w./:])(?:file:/*(?=/))?(/[^\s'\",;:<>()\[\]/#]+/[^\s'\",;:<>()\[\]#]*[^\s'\",;:<>()\[\].#])")
-LAYERS = "bronze|vault|silver|identity|journeys|attribution|segments|gold|ops"
+FOLDERS = "|".join(("bronze", "vault", *LAYERS, "ops"))
 # of a Spark error's parameters those that name what the lake declares, never a value of a row
 NAMING = ("tableName", "relationName", "objectName", "columnName", "fieldName", "routineName", "sourceType", "targetType")
 CONDITION = re.compile(r"(?:^|\n|[:(] ?|Exception )\[([A-Z]+(?:_[A-Z0-9]+)+(?:\.[A-Z_]+)*)\]")
@@ -102,7 +103,7 @@ def of_trouble(error: BaseException, table: str = "", folder: str = "") -> Throu
     for words, kind, meaning, advice in TROUBLES:
         if any(word in text for word in words):
             place = next((path for path in PATH.findall(text) if folder in path), folder)
-            of_place = re.search(rf"/({LAYERS})/(\w+)/", place)
+            of_place = re.search(rf"/({FOLDERS})/(\w+)/", place)
             named = table or (".".join(of_place.groups()) if of_place else "")
             broken = ".".join(of_place.groups()) if of_place else table or "TABLE"
             said = ": ".join(filter(None, (named or "the lake", meaning, place)))

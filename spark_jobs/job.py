@@ -23,12 +23,12 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame
 
+from conf.names import LAYERS, code_of, contract_of
 from conf.settings import REPOSITORY, SettingsError, rule_names, rules
 from conf.tables import Replace, table, table_names
 
 # Carried by every mapped row to its end, so that a row set aside can show its origin; its bytes are in bronze.
 PROVENANCE = ("_source_file", "_source_row", "_reason")
-LAYERS = ("silver", "identity", "journeys", "attribution", "segments", "gold")
 VALUES = ("from_date", "to_date", "source", "platform", "rules", "run_id")
 
 
@@ -79,9 +79,7 @@ def parsed(spec: str, own: str) -> Input:
         return Mapped(spec.removeprefix("mapped:"))
     name, _, modifier = spec.partition("@")
     if modifier not in ("", "all"):
-        raise SettingsError(
-            f"{own} reads {spec!r} in spark_jobs/{own.replace('.', '/')}.py: an input is a table, table@all, mapped:table or self"
-        )
+        raise SettingsError(f"{own} reads {spec!r} in {code_of(own)}: an input is a table, table@all, mapped:table or self")
     return Whole(name) if modifier else InRange(name)
 
 
@@ -172,7 +170,7 @@ def sound_jobs() -> tuple[Mapping[str, Job], Mapping[str, SettingsError]]:
 
 def _job_of(name: str) -> Job | None:
     """The job of a module of a layer, None where it only helps others. Raises SettingsError where the module cannot be used as it is."""
-    file = f"spark_jobs/{name.replace('.', '/')}.py"
+    file = code_of(name)
     try:
         job: Job | None = getattr(importlib.import_module(f"spark_jobs.{name}"), "JOB", None)
     except SettingsError:
@@ -180,9 +178,7 @@ def _job_of(name: str) -> Job | None:
     except Exception as error:
         raise SettingsError(f"{file}: cannot be imported ({of_code(error)}); mend it there") from error
     if job is None and name in table_names():
-        raise SettingsError(
-            f"{file}: has no JOB that makes the table of conf/tables/{name.replace('.', '/')}.yml; end it with JOB = Job(table={name!r}, …)"
-        )
+        raise SettingsError(f"{file}: has no JOB that makes the table of {contract_of(name)}; end it with JOB = Job(table={name!r}, …)")
     if job is None:
         return None
     if job.table != name:
@@ -194,9 +190,7 @@ def _job_of(name: str) -> Job | None:
         raise SettingsError(f"{file}: rules is {job.rules!r}; there are {list(rule_names())}")
     summed = [rule["input"] for rule in table(name).conservation if isinstance(rule, Mapping)]
     if unknown := sorted(set(summed) - set(job.inputs)):
-        raise SettingsError(
-            f"conf/tables/{name.replace('.', '/')}.yml: conservation: {unknown} are no inputs of {file}, which has {sorted(job.inputs)}"
-        )
+        raise SettingsError(f"{contract_of(name)}: conservation: {unknown} are no inputs of {file}, which has {sorted(job.inputs)}")
     takes = inspect.signature(job.transform).parameters
     if unknown := sorted(set(job.inputs) ^ (set(takes) - set(VALUES))):
         raise SettingsError(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from conf.settings import REPOSITORY
 
 os.environ["TZ"] = "UTC"
 # Spark closes its connections when the streams that would say so are closed already
@@ -70,6 +75,33 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         first = [*GROUPS]
         items.sort(key=lambda item: first.index(group) if (group := group_of(item.nodeid)) in first else len(first))
+
+
+# a test that takes longer says so in one line of its own docstring, or of its file's: Costs about …
+TOLD_BEYOND_SECONDS, TOLD = 20, "Costs about "
+
+
+def untold(seconds: Iterable[tuple[str, float]], root: Path) -> list[str]:
+    """A line for each test that took long and does not say what it costs, the longest first. seconds: by test, of its parts."""
+    took = Counter[str]()
+    for test, part in seconds:
+        took[test] += part
+    return [f"{of:5.0f} s {test}" for test, of in took.most_common() if of > TOLD_BEYOND_SECONDS and not says_cost(test, root)]
+
+
+def says_cost(test: str, root: Path) -> bool:
+    """Whether a test's docstring, or its file's, says what it costs."""
+    path, *_, name = test.split("[")[0].split("::")
+    file = ast.parse((root / path).read_text(encoding="utf-8"))
+    own = [one for one in ast.walk(file) if isinstance(one, ast.FunctionDef) and one.name == name]
+    return any(TOLD in (ast.get_docstring(one) or "") for one in (file, *own))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = (one for found in terminalreporter.stats.values() for one in found if isinstance(one, pytest.TestReport))
+    if said := untold(((one.nodeid, one.duration) for one in reports), REPOSITORY):
+        terminalreporter.section(f"took more than {TOLD_BEYOND_SECONDS} s and do not say what they cost")
+        terminalreporter.write("".join(f"{line}\n" for line in said))
 
 
 @pytest.fixture(scope="session")

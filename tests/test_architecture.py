@@ -1,10 +1,12 @@
 """The rules of the house, walked over the whole tree: who imports whom, and that every table is told in full."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
+from conf.names import LAYERS
 from conf.settings import REPOSITORY, mapping, source, source_names
 from conf.tables import Append, table, table_names
 from spark_jobs.job import in_order, jobs
@@ -24,7 +26,6 @@ OURS = {
     "spark_jobs": {"spark_jobs", "conf"},
     "dags": {"dags", "conf", "connectors"},
 }
-LAYERS = ("silver", "identity", "journeys", "attribution", "segments", "gold")
 
 
 def imports(path: Path) -> set[str]:
@@ -64,6 +65,18 @@ def test_a_transform_does_no_io_and_knows_no_other_layer(path):
     calls = {n.func.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)}
     actions = calls & {"collect", "toPandas", "save", "saveAsTable", "getOrCreate", "now", "today", "utcnow"}
     assert not actions, f"{name_of(path)} calls {actions}"
+
+
+# how code would tell again what conf/names.py tells
+NAMES = re.compile(
+    r"""Unattributed["']|["']bronze\.\{|\}__quarantine|\.replace\((["'])\.\1, (["'])/\2\)|["']identity["'], ["']journeys["'], ["']attribution["'], ["']segments"""
+)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name_of(p) != "conf/names.py"], ids=name_of)
+def test_names_are_told_in_one_place(path):
+    told = [line for line in path.read_text(encoding="utf-8").splitlines() if NAMES.search(line)]
+    assert not told, f"{name_of(path)} says itself what conf/names.py says: {told}"
 
 
 # from the ground up: what stands in a line imports nothing of a later one

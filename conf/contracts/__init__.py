@@ -120,6 +120,8 @@ def read_contract(path: Path) -> Mapping[str, Any]:
     """One contract file, checked. Raises SettingsError that names the file, what is wrong and what to do."""
     try:
         schema = json.loads(path.read_bytes(), object_pairs_hook=said_once)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); repair its rights, or remove the file to check nothing") from None
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: not valid JSON ({error}); repair it there, or remove the file to check nothing") from None
     if not isinstance(schema, dict):
@@ -147,12 +149,19 @@ def read_contract(path: Path) -> Mapping[str, Any]:
     return schema
 
 
-def read_contracts(folder: Path) -> Mapping[str, Mapping[str, Any]]:
-    """event_name -> schema of every *.json in the folder, sorted by name."""
-    return {path.stem: read_contract(path) for path in sorted(folder.glob("*.json"))}
+def read_contracts(folder: Path) -> tuple[Mapping[str, Mapping[str, Any]], Mapping[str, str]]:
+    """(event_name -> schema, event_name -> what is wrong with its file) of every *.json in the folder, sorted by name."""
+    right, wrong = dict[str, Mapping[str, Any]](), dict[str, str]()
+    for path in sorted(folder.glob("*.json")):
+        try:
+            right[path.stem] = read_contract(path)
+        except SettingsError as error:
+            # events' names are compared in small letters
+            wrong[path.stem.lower()] = str(error)
+    return right, wrong
 
 
 @cache
-def contracts() -> Mapping[str, Mapping[str, Any]]:
-    """The installation's contracts by event name."""
+def contracts() -> tuple[Mapping[str, Mapping[str, Any]], Mapping[str, str]]:
+    """The installation's contracts by event name, and what is wrong with those that cannot be used."""
     return read_contracts(FOLDER)

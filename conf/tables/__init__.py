@@ -9,6 +9,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from conf.expressions import not_of_the_row
+from conf.names import place_of
 from conf.settings import CONF, NO_COLUMNS, SettingsError, build, read_yaml
 
 SEVERITIES = ("block", "quarantine", "warn")
@@ -26,6 +27,8 @@ class Field:
 
     holds: what a string column of a mapped table is scrubbed as: text (that is what nothing said means), url, json or id.
     ahead_days: of a date or timestamp of a mapped table, how many days after its record was landed it may lie; None = whenever.
+    made_of: of a mapped table's column that is never null, what its job makes it of where a mapping does not name it (`identifiers` are those
+    of the mapping); empty = of what every record brings; None = a mapping has to name it.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Field:
     pii: str = ""
     holds: str = ""
     ahead_days: int | None = None
+    made_of: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +155,7 @@ class Table:
 
 
 def _parse(name: str) -> Table:
-    path = CONF / "tables" / (name.replace(".", "/") + ".yml")
+    path = CONF / "tables" / f"{place_of(name)}.yml"
     if not path.is_file():
         raise SettingsError(f"no table {name!r}: conf/tables has {list(table_names())}")
     values = dict(read_yaml(path))
@@ -223,6 +227,12 @@ def _strange(table: Table) -> Iterator[str]:
         yield f"freshness.deadline_hours is {deadline!r}; it must be a number of hours above 0"
     if column is not None and column not in names:
         yield f"freshness.column is {column!r}; there are {sorted(names)}"
+    for column in table.columns:
+        if column.made_of is not None and (column.nullable or not set(column.made_of) <= names | {"identifiers"}):
+            yield (
+                f"columns.{column.name}: made_of is {list(column.made_of)}; a column that is never null may have some of "
+                f"{sorted(names | {'identifiers'})}"
+            )
     if strange := sorted({column.pii for column in table.columns} - set(PII)):
         yield f"columns: pii is {strange[0]!r}; it must be {', '.join(PII[1:])}, or not there"
     for check in table.checks:

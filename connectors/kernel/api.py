@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from conf.settings import Source, home, made
 from connectors.kernel import days
 from connectors.kernel.auth import Auth, Credentials, auth_of, credentials_of
 from connectors.kernel.budgets import Budget
 from connectors.kernel.connector import Counts, Finding, Plan, Planned, Say, Scope
-from connectors.kernel.errors import ConnectorError, StreamDeclarationError
+from connectors.kernel.errors import ConnectorError, ForeignOriginError, StreamDeclarationError
 from connectors.kernel.http import Call, Client, Rule, at, form_poster, parsed
 from connectors.kernel.landing import Landed, Landing, PageRecord, Slice, landed, newest_of, next_instant
 from connectors.kernel.paginate import Page, pages
@@ -31,6 +32,8 @@ from connectors.kernel.tokens import GRANTS, OAuth2
 HELD_RECORDS, HELD_BYTES = 10_000, 8 * 2**20
 PROGRESS_SECONDS = 30.0
 SMALLEST = timedelta(seconds=2)
+# what a signed assertion says, and the key of the declaration or the connection that it comes from
+CLAIMS = {"aud": "audience", "sub": "subject", "scope": "scope"}
 
 
 class Unchanged(Exception):  # no error: it ends an attempt that would say again what is landed
@@ -59,19 +62,34 @@ class Api:
     keys: frozenset[str] = frozenset()
 
     def base_url(self, source: Source, account: Account, credentials: Credentials) -> str:
-        """Where the account is asked."""
-        return credentials.values.get("host") or str(source.settings["base_url"])
+        """Where the account is asked: the place that its token names, where settings.auth.instances or the connection name it too."""
+        declared, own = source.settings.get("auth", {}), credentials.values.get("host") or str(source.settings["base_url"])
+        auth = self.auth(source, account, credentials) if "instances" in declared else None
+        place = auth.named("instance_url") if isinstance(auth, OAuth2) else ""
+        if not place or any(urlsplit(place)[:2] == urlsplit(credentials.values.get(key, ""))[:2] for key in ("host", "token_url")):
+            return place or own
+        host = urlsplit(place).hostname
+        if not any(f".{host}".endswith(f".{one.lstrip('.')}") for one in declared["instances"]):
+            raise ForeignOriginError(
+                f"connection {credentials.name}: its token holds for {host}, where the credentials must not go: add it to settings.auth.instances of "
+                f"conf/sources/{source.source}.yml, which has {list(declared['instances'])}, or make it the connection's host"
+            )
+        return place
 
     def auth(self, source: Source, account: Account, credentials: Credentials) -> Auth:
         """What signs the calls. A connection's `token_url` names another place than the source's, as the sandbox."""
         declared, where = source.settings.get("auth", {}), f"conf/sources/{source.source}.yml: settings.auth"
         if declared.get("kind") != "oauth2":
             return auth_of(declared, credentials, where)
-        if set(declared) != {"kind", "grant", "token_url"} or declared["grant"] not in GRANTS:
+        needed, allowed = {"kind", "grant", "token_url"}, {"audience", "scope", "instances"}
+        if needed - set(declared) or set(declared) - needed - allowed or declared["grant"] not in GRANTS:
             raise StreamDeclarationError(
-                f"{where}: got {dict(declared)}; oauth2 has the keys ['grant', 'token_url'], and as grant {list(GRANTS)}"
+                f"{where}: got {dict(declared)}; oauth2 needs the keys ['grant', 'token_url'], may have {sorted(allowed)}, and as grant {list(GRANTS)}"
             )
-        return OAuth2(declared["grant"], credentials, form_poster(credentials.values.get("token_url") or declared["token_url"]))
+        url = credentials.values.get("token_url") or declared["token_url"]
+        said = {**declared, "audience": declared.get("audience", url), **credentials.values}
+        claims = {claim: str(said[key]) for claim, key in CLAIMS.items() if key in said} if declared["grant"] == "jwt_bearer" else {}
+        return OAuth2(declared["grant"], credentials, form_poster(url), claims=claims)
 
     def headers(self, stream: Stream, account: Account) -> Mapping[str, str]:
         """What each call says beside its signature."""
@@ -137,7 +155,7 @@ class Api:
                     # of days that are asked for together the first one has the calls
                     known = known if window is question else usual if window is question.days[0] else 0
                     path = call_of(stream, texts_of(stream, account, question)).path
-                    planned.append(Planned(window.slice_id, attempt, f"{base}/{path}", calls=known))
+                    planned.append(Planned(window.slice_id, attempt, f"{base}/{path.lstrip('/')}", calls=known))
         number = sum(one.calls or 0 for one in planned)
         minutes = max((number / limit.spent * limit.seconds / 60 for limit in stream.limits), default=0.0)
         say(f"{stream.title}: {len(planned)} slices, about {number} calls, {minutes:.1f} minutes of its budget")

@@ -57,6 +57,10 @@ class NothingThereError(ConnectorError):
     """What was asked for is not there any more; whoever asked goes on without it."""
 
 
+class UnsignedDeliveryError(ConnectorError):
+    """What came by a webhook was not signed by its vendor, or too long ago; nothing of it was kept."""
+
+
 class PassingError(ConnectorError):
     """A hindrance that passes by itself; retry_after: the seconds after which another try is welcome, None when nobody said."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import itertools
 import re
 from collections import deque
@@ -61,6 +62,19 @@ def _without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
+def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a text that comes block by block, with their line ends."""
+    parts: list[bytes] = []
+    for block in blocks:
+        for line in io.BytesIO(block):
+            parts.append(line)
+            if line.endswith(b"\n"):
+                yield b"".join(parts)
+                parts.clear()
+    if parts:
+        yield b"".join(parts)
+
+
 def line_records(lines: Iterable[bytes], skip_blank: bool) -> Iterator[Record]:
     """One record per line, as received, without its line end."""
     for number, line in enumerate(_without_mark(lines), start=1):
@@ -69,14 +83,14 @@ def line_records(lines: Iterable[bytes], skip_blank: bool) -> Iterator[Record]:
             yield Record(number, payload)
 
 
-def _of_no_header(path: Path) -> str:
+def _of_no_header(path: Path | str) -> str:
     return f"{path}: has no header, so it is no CSV file; nothing of it was landed: deliver it with its header, which alone says that there are no rows"
 
 
 def csv_records(
     lines: Iterable[bytes],
     delimiter: str,
-    path: Path,
+    path: Path | str,
     say: Callable[[str], None] = print,
     refuse: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> Iterator[Record]:

@@ -70,6 +70,10 @@ class Jobs:
         job: str | None = self._read().get(slice_id, {}).get("id")
         return job
 
+    def known(self) -> tuple[str, ...]:
+        """The slices whose jobs can be found again."""
+        return tuple(key for key, said in self._read().items() if said.get("id"))
+
     def forget(self, slice_id: str) -> None:
         """Its report is landed, or nobody wants it any more; and those of its parts, slice_id/part."""
         self._write({key: said for key, said in self._read().items() if key != slice_id and not key.startswith(f"{slice_id}/")})

@@ -155,6 +155,14 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_durably(folder: Path) -> None:
+    """The folder and those above it, where they are missing, each durable in the one that it lies in."""
+    if not folder.is_dir():
+        make_durably(folder.parent)
+        folder.mkdir(exist_ok=True)
+        fsync_folder(folder.parent)
+
+
 def write_durably(path: Path, content: bytes | memoryview) -> None:
     """Write content so that `path` is either absent or whole: .tmp, fsync, rename, fsync of the folder."""
     temporary = path.with_name(path.name + ".tmp")
@@ -316,7 +324,7 @@ class Landing:
         slice_folder = self._slice_folder(piece)
         with _writing(slice_folder):
             made(self.root)
-            slice_folder.mkdir(parents=True, exist_ok=True)
+            make_durably(slice_folder)
             attempt = 1 + _last_attempt(slice_folder)
             folder = slice_folder / str(attempt)
             try:

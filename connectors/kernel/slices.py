@@ -4,12 +4,13 @@ mode range: the days asked for, and `lookback` before them, which the vendor may
     `step` is how many of them one question may be about; each day is a slice of its own all the same.
 mode cursor: from the cursor, less `lookback`, to now, whatever days are asked for, unless somebody named them.
 mode snapshot: all there is, once.
+mode webhook: nothing is asked for; the vendor sends (connectors.kernel.webhooks).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeVar
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.kernel.errors import StreamDeclarationError, TooMuchDataError
 
-MODES = ("range", "cursor", "snapshot")
+MODES = ("range", "cursor", "snapshot", "webhook")
 DAY = timedelta(days=1)
 T = TypeVar("T")
 
@@ -111,6 +112,8 @@ def windows(shape: Shape, days: tuple[date, date], cursor: datetime | None, now:
         now: nothing later is asked for: it is not there yet.
         is_named: whether a person named the days: then they count for a cursor stream too.
     """
+    if shape.mode == "webhook":
+        return []
     if shape.mode == "snapshot":
         return [Window(None, None)]
     first, last = days
@@ -150,6 +153,20 @@ def answered(every: Sequence[Window], ask: Callable[[Window], T], smallest: time
             if halves is None:
                 raise
             waiting += reversed(halves)
+
+
+def parted(every: Sequence[Window], begun: Iterable[str]) -> list[Window]:
+    """The windows, of which one that was begun under another end, as a window that ends now, is two: what was begun, and what came since."""
+    ends = dict(one.split("~") for one in begun if one.count("~") == 1)
+    found: list[Window] = []
+    for window in every:
+        end = ends.get(_name(window.since)) if window.since and window.day is None else None
+        until = datetime.fromisoformat(end) if end else window.until
+        if window.until and until and until < window.until:
+            found += [Window(window.since, until), Window(until, window.until)]
+        else:
+            found.append(window)
+    return found
 
 
 def _cut(since: datetime, until: datetime, shape: Shape) -> Iterator[Window]:

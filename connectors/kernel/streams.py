@@ -5,12 +5,13 @@ conf/sources/<vendor>.yml:
     settings:
         base_url: where its API is; a connection's `host` names another place, as a proxy or the sandbox
         sunset: the day on which the version ends; `make doctor` warns before
-        auth: {kind, …} of connectors.kernel.auth
+        auth: {kind, …} of connectors.kernel.auth, or {kind: oauth2, grant, token_url} of connectors.kernel.tokens; jwt_bearer also {audience, scope};
+            instances: the ends of the hosts that a token may name as the place where it holds
         accounts: by name {secret: a connection, time_zone: whose days the account's are, and what the vendor's paths ask for, as id}
         budgets: by name a list of [calls, seconds]
     streams: by name
         enabled: false leaves it out
-        mode: range | cursor | snapshot (connectors.kernel.slices), start_date, lookback and step as 3d, 12h, 10m
+        mode: range | cursor | snapshot | webhook (connectors.kernel.slices), start_date, lookback and step as 3d, 12h, 10m
         day: where a record says its day, a list of keys, in a range stream with a step: of so many days one call is about
         path, method, params, body: one call; in their texts stand {since} {until} {day} {last_day} {next_day} {fields} and an account's values
         fields: a list of names

@@ -11,6 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from deltalake import DeltaTable, QueryBuilder
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
+from conf.names import place_of
 from connectors.kernel.errors import ConnectorError
 
 QUARANTINE = {"source": pl.String, "_file": pl.String, "_row": pl.Int64, "_reason": pl.String}
@@ -72,7 +73,7 @@ def score(truth: Path, lake: Path) -> list[Score]:
 
 def rows(lake: Path, name: str) -> pl.DataFrame:
     """A table of the lake; where nothing was ever set aside there is no quarantine."""
-    path = lake / name.replace(".", "/")
+    path = lake / place_of(name)
     if name.endswith("__quarantine") and not path.is_dir():
         return pl.DataFrame(schema=QUARANTINE)
     if not path.is_dir():

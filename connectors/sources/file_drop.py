@@ -6,7 +6,8 @@ A stream in conf/sources/<source>.yml:
         alone, the later name (numbers in it compared as numbers) restates the earlier one, whole (attempt + 1).
     format: csv | jsonl | text | parquet; by default what the file's suffix says (.csv, .jsonl, .log, .parquet, each also with .gz)
     delimiter: of a CSV file, by default a comma
-    root: drops ($THROUGHLINE_DROPS/<source>/<stream>, by default under $THROUGHLINE_HOME/drops) | data ($THROUGHLINE_DATA) |
+    root: an address (s3://bucket/folder, gs://, sftp://host/folder, https://host/folder), read as the connection that `secret` names |
+        drops ($THROUGHLINE_DROPS/<source>/<stream>, by default under $THROUGHLINE_HOME/drops) | data ($THROUGHLINE_DATA) |
         repository (files that come with Throughline); by default the source's settings.root, else drops
     follow_symlinks: whether links that lead out of the root are followed, by default false; a link that stays below it always is
     max_record_bytes: what one record may have, by default conf/platform.yml's; of a longer one the first 64 KiB land, to be set aside
@@ -27,10 +28,11 @@ import io
 import os
 import re
 import stat
+import tempfile
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -39,6 +41,7 @@ import orjson
 
 from conf import settings
 from conf.personal import masked_text
+from connectors.kernel import mirror
 from connectors.kernel.connector import Counts, Finding, Plan, Planned, Say, Scope
 from connectors.kernel.deliveries import Drop, Todo, land_new
 from connectors.kernel.drops import READ_BYTES, Folder, Watched, limited_lines, unreadable, within
@@ -49,9 +52,9 @@ from connectors.kernel.patterns import WILD, as_regex, in_order, is_pattern, sli
 
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".log": "text", ".txt": "text", ".parquet": "parquet"}
 FORMATS = ("csv", "jsonl", "text", "parquet")
-SETTINGS = ("root", "time_zone", "currency")
+SETTINGS = ("root", "secret", "time_zone", "currency")
 ROOTS = ("drops", "data", "repository")
-KEYS = ("enabled", "path", "format", "delimiter", "root", "follow_symlinks", "max_record_bytes", "max_expanded_bytes")
+KEYS = ("enabled", "path", "format", "delimiter", "root", "secret", "follow_symlinks", "max_record_bytes", "max_expanded_bytes")
 # Spark reads no JSON string beyond 20 million characters, and a record that is no UTF-8 grows by a third in base64
 MOST_RECORD_BYTES = 14 * 2**20
 LIMITS = {"max_record_bytes": MOST_RECORD_BYTES, "max_expanded_bytes": 2**63 - 1}
@@ -78,6 +81,9 @@ class Stream:
     # the columns that the source's mapping reads, and the pattern of a line that it reads; none where it reads none
     columns: frozenset[str] = frozenset()
     line: re.Pattern[bytes] | None = None
+    # where the files are when they are not on this machine, and the connection by which they are read
+    address: str = ""
+    secret: str = ""
 
     @property
     def title(self) -> str:
@@ -89,7 +95,12 @@ class Stream:
 
     @property
     def places(self) -> str:
-        return " or ".join(str(self.folder.root / pattern) for pattern in self.patterns)
+        return " or ".join(f"{self.address or self.folder.root}/{pattern}" for pattern in self.patterns)
+
+    def bring(self, say: Say) -> None:
+        """Fetch what is new at the stream's address, where it has one."""
+        if self.address:
+            mirror.bring(self.address, self.secret, self.patterns, self.folder.root, say)
 
     @property
     def is_report(self) -> bool:
@@ -120,17 +131,34 @@ def declared(source: settings.Source, name: str) -> Stream:
         if "{delivery}" in pattern and "{date}" not in pattern:
             raise StreamDeclarationError(f"{where}: {pattern!r} has {{delivery}} but no {{date}}; a report restates days")
     root = values.get("root") or source.settings.get("root") or "drops"
-    if root not in ROOTS:
-        raise StreamDeclarationError(f"{where}: root is {root!r}; allowed are {list(ROOTS)}")
+    is_away = mirror.is_address(root)
+    if not is_away and root not in ROOTS:
+        raise StreamDeclarationError(f"{where}: root is {root!r}; allowed are {list(ROOTS)} and addresses, as s3://bucket/folder")
+    address = mirror.checked(root, where) if is_away else ""
+    secret = values.get("secret") or source.settings.get("secret") or ""
+    if not isinstance(secret, str) or (secret and not is_away):
+        raise StreamDeclarationError(f"{where}: secret is {secret!r}; give the name of a connection, beside a root that is an address")
     follows = values.get("follow_symlinks", False)
     if not isinstance(follows, bool):
         raise StreamDeclarationError(f"{where}: follow_symlinks is {follows!r}; give true or false")
     limits = {key: _limit(values, key, most, where) for key, most in LIMITS.items()}
-    base, below = _root_folder(root, source.source, name)
+    base, below = (mirror.folder_of(source.source, name), Path()) if is_away else _root_folder(root, source.source, name)
     key = f"streams.{name}.follow_symlinks: true in conf/sources/{source.source}.yml"
     folder = Folder(base / below, Path(os.path.realpath(base)) / below, follows, key)
     columns, line = _read_of(source.source, name)
-    return Stream(source, name, patterns, values.get("format"), delimiter, folder, **limits, columns=columns, line=line)
+    return Stream(
+        source,
+        name,
+        patterns,
+        values.get("format"),
+        delimiter,
+        folder,
+        **limits,
+        columns=columns,
+        line=line,
+        address=address,
+        secret=secret,
+    )
 
 
 def _read_of(source: str, stream: str) -> tuple[frozenset[str], re.Pattern[bytes] | None]:
@@ -177,6 +205,7 @@ def _root_folder(root: str, source: str, stream: str) -> tuple[Path, Path]:
 def pull_stream(stream: Stream, scope: Scope, landing: Landing, say: Say) -> Counts:
     """Land one stream's files of the days, whoever named them: each content once, by the rules of connectors.kernel.deliveries."""
     first_day, last_day = scope.days
+    stream.bring(say)
     refused: list[str] = []
     found = matching(stream, refused)
     counts, days = Counts(), (first_day, last_day)
@@ -195,6 +224,13 @@ def pull_stream(stream: Stream, scope: Scope, landing: Landing, say: Say) -> Cou
 
 def plan_stream(stream: Stream, scope: Scope, landing: Landing, say: Say) -> Plan:
     """What pull_stream would land: the same reading, without a write."""
+    if stream.address:
+        # what is looked at is fetched, and not kept
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(os.path.realpath(folder))
+            here = replace(stream, address="", folder=replace(stream.folder, root=place, real_root=place))
+            mirror.bring(stream.address, stream.secret, stream.patterns, place, say)
+            return plan_stream(here, scope, landing, say)
     rehearsal = Rehearsal(landing.root, landing.run_id)
     counts = pull_stream(stream, scope, rehearsal, say)
     slices = tuple(
@@ -205,7 +241,12 @@ def plan_stream(stream: Stream, scope: Scope, landing: Landing, say: Say) -> Pla
 
 
 def check_stream(stream: Stream) -> Finding:
-    """Whether the folder can be looked into and, of the last files, one can be opened."""
+    """Whether the folder can be looked into and, of the last files, one can be opened; of an address, which files it has."""
+    if stream.address:
+        there = mirror.names(stream.address, stream.secret, stream.patterns)
+        return Finding(
+            f"{len(there)} files match, the last of them is {there[-1]}" if there else f"no files match {stream.places}", not there
+        )
     refused: list[str] = []
     found = matching(stream, refused)
     for drop in found[: -LOOKED_AT - 1 : -1]:

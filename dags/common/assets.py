@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from airflow.sdk import Asset
 
+from conf.names import bronze_name, place_of
 from conf.settings import source
 from conf.tables import table_names
 
 
 def assets(names: tuple[str, ...] | list[str]) -> list[Asset]:
     """One asset per table name."""
-    return [Asset(name=name, uri=f"throughline://lake/{name.replace('.', '/')}", group="throughline") for name in names]
+    return [Asset(name=name, uri=f"throughline://lake/{place_of(name)}", group="throughline") for name in names]
 
 
 def assets_of_layer(layer: str) -> list[Asset]:
@@ -20,4 +21,4 @@ def assets_of_layer(layer: str) -> list[Asset]:
 
 def bronze_assets(source_name: str) -> list[Asset]:
     """A source's bronze tables, one per stream."""
-    return assets([f"bronze.{source_name}__{stream}" for stream in sorted(source(source_name).streams)])
+    return assets([bronze_name(source_name, stream) for stream in sorted(source(source_name).streams)])

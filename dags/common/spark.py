@@ -175,16 +175,24 @@ class CommandOperator(BaseOperator):
         return self.said(context, DRY_RUN)
 
     def said(self, context: Any, words: str = "{}") -> dict[str, Any]:
-        """What the commands of the plan print last, in one; the `note` of each, within these words, is the run's note and the value `plan`."""
-        env = CommandOperator.environment(self, context)
-        results = [
-            self.result_of(context, [sys.executable, "-m", *command], {**env, **spark_remote(context["ti"], str(number))})
-            for number, command in enumerate(self.plan)
-        ]
+        """What the commands of the plan print last, in one; the `note` of each, within these words, is the run's note and the value `plan`.
+
+        One that fails costs no other its words; it is raised when all have said theirs.
+        """
+        env, results, failures = CommandOperator.environment(self, context), list[dict[str, Any]](), list[AirflowException]()
+        for number, command in enumerate(self.plan):
+            own = {**env, **spark_remote(context["ti"], str(number))}
+            try:
+                results.append(self.result_of(context, [sys.executable, "-m", *command], own))
+            except AirflowException as error:
+                failures.append(error)
         note = words.format("\n\n".join(result["note"] for result in results))
-        context["ti"].xcom_push(key="plan", value=note)
-        note_on_run(context, note)
-        self.has_said = True
+        if results:
+            context["ti"].xcom_push(key="plan", value=note)
+            note_on_run(context, note)
+            self.has_said = True
+        if failures:
+            raise failures[0]
         return {key: value for result in results for key, value in result.items()} | {"note": note}
 
     def result_of(self, context: Any, command: list[str], env: dict[str, str]) -> dict[str, Any]:

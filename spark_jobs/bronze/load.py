@@ -24,6 +24,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, functions as F, types as T
 
 from conf.landing import beside, lies_now
+from conf.names import bronze_name, stream_of
 from conf.printing import shown
 from conf.settings import KEPT_BYTES, platform, source as declared_source
 from conf.tables import Field, Table, Write
@@ -35,7 +36,7 @@ from spark_jobs.engine.waves import in_waves
 from spark_jobs.errors import GateError, ThroughlineError
 from spark_jobs.io.commits import missing_files
 from spark_jobs.io.lake import Lake
-from spark_jobs.io.mapped import BRONZE, bronze_name
+from spark_jobs.io.mapped import BRONZE
 from spark_jobs.io.publish import Fence, append, append_arrow, takes_arrow, without_missing
 from spark_jobs.io.small import arrow_schema, open_table, query, table_uri
 
@@ -327,7 +328,7 @@ def _refuse_cut_files(name: str, fresh: list[tuple[dict[str, Any], dict[str, Any
 
 def _stream_events(lake: Lake, contract: Table, named: list[str], fence: Fence) -> None:
     """The named files of an event log through Structured Streaming; the Delta sink and the checkpoint make each file count once."""
-    source, stream = contract.name.removeprefix("bronze.").split("__", 1)
+    source, stream = stream_of(contract.name)
     # a part without a manifest is of a pull that died: its retry lands under a new attempt, so the part is never wanted
     landed = (
         lake.spark.readStream.schema(ENVELOPE)
@@ -373,7 +374,7 @@ def load_source(lake: Lake, source: str, holder: str) -> list[dict[str, Any]]:
     """Every stream of a source into bronze; one line of facts per stream. Raises GateError naming every file that cannot be read, when all
     others are loaded."""
     declared = declared_source(source)
-    names = {stream: f"bronze.{source}__{stream}" for stream in declared.streams}
+    names = {stream: bronze_name(source, stream) for stream in declared.streams}
     claims = Claims(lake, holder)
     fences = claims.acquire(list(names.values()))
     outcomes: list[dict[str, Any]] = []

@@ -38,6 +38,8 @@ import org.apache.spark.sql.catalyst.analysis.UnresolvedTableOrView;
 import org.apache.spark.sql.catalyst.analysis.UnresolvedTableValuedFunction;
 import org.apache.spark.sql.catalyst.expressions.ExpressionInfo;
 import org.apache.spark.sql.catalyst.parser.ParserInterface;
+import org.apache.spark.sql.catalyst.plans.logical.DescribeColumn;
+import org.apache.spark.sql.catalyst.plans.logical.DescribeRelation;
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.classic.SparkSession;
 import org.apache.spark.sql.hive.HiveUtils$;
@@ -193,7 +195,7 @@ class GatedParser implements InvocationHandler {
         "UnresolvedHaving", "UnresolvedHint", "UnresolvedInlineTable", "UnresolvedRelation", "UnresolvedSubqueryColumnAliases",
         "UnresolvedTVFAliases", "UnresolvedTableValuedFunction", "UnresolvedWith", "Window", "WithWindowDefinition");
     private static final Set LOOKS = names(
-        "CurrentNamespace$", "DescribeColumn", "DescribeNamespace", "DescribeRelation", "DescribeTablePartition", "SetCatalogAndNamespace",
+        "CurrentNamespace$", "DescribeColumn", "DescribeRelation", "DescribeTablePartition", "SetCatalogAndNamespace",
         "ShowColumns", "ShowNamespaces", "ShowNamespacesCommand", "ShowTables", "ShowViews", "UnresolvedNamespace", "UnresolvedTable",
         "UnresolvedTableOrView");
     // of Spark's own groups of functions: without those that reach Java, files or formats with schemas of their own
@@ -233,6 +235,8 @@ class GatedParser implements InvocationHandler {
     /** Everything that hangs on a node: children, subqueries, and what commands and WITH keep beside them. */
     private static void judge(Object part) {
         if (part instanceof LogicalPlan) judgePlan((LogicalPlan) part);
+        // Spark's hidden column of where a row's file lies, by whatever kind of expression it is named
+        if (part instanceof String && "_metadata".equalsIgnoreCase((String) part)) throw new Refused("_metadata");
         if (part instanceof ExpressionWithUnresolvedIdentifier) throw new Refused("IDENTIFIER()");
         if (part instanceof UnresolvedFunction) judgeFunction(((UnresolvedFunction) part).nameParts());
         if (part instanceof UnresolvedGenerator) judgeFunction(((UnresolvedGenerator) part).name().nameParts());
@@ -244,6 +248,9 @@ class GatedParser implements InvocationHandler {
     private static void judgePlan(LogicalPlan plan) {
         String kind = plan.getClass().getSimpleName();
         if (!READS.contains(kind) && !LOOKS.contains(kind)) throw new Refused(plan.nodeName());
+        boolean showsPlaces = plan instanceof DescribeRelation && ((DescribeRelation) plan).isExtended()
+            || plan instanceof DescribeColumn && ((DescribeColumn) plan).isExtended();
+        if (showsPlaces) throw new Refused("DESCRIBE EXTENDED");
         if (plan instanceof UnresolvedRelation) {
             judgeName(((UnresolvedRelation) plan).multipartIdentifier(), false);
             if (!((UnresolvedRelation) plan).options().isEmpty()) throw new Refused("a table with options");

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.live import Live
 
 from conf import doors
-from conf.settings import REPOSITORY, connections_of, home, made, platform, source_names
+from conf.settings import REPOSITORY, accounts_of, home, made, platform, source_names
 from spark_jobs.embedded import services
 from spark_jobs.embedded.airflow_api import AirflowApi
 from spark_jobs.embedded.doctor import findings
@@ -125,7 +125,7 @@ def demo(once: bool = False) -> int:
     making, first, last = begin_world()
     out.print(f"A sandbox shop of {PEOPLE:,} people, {first} to {last}, in {home() / 'drops'}")
     # the shop first: its orders bring the first chart, and what marketing spent wants its exchange rates
-    vendors = [f"ingest_{name}" for name in source_names() if connections_of(name)]
+    vendors = [f"ingest_{name}" for name in source_names() if accounts_of(name)]
     waves = [["ingest_sandbox_shop"], [ORDERS, "ingest_sandbox_marketing", "ingest_sandbox_site", *vendors], [BUILD]]
     stages = [[Stage(dag_id, first, last) for dag_id in wave] for wave in waves]
     try:

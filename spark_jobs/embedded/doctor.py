@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from conf.settings import DiskFullError, connections_of, home, platform, refuse_full_disk, source, source_names
+from conf.settings import DiskFullError, accounts_of, connections_of, home, platform, refuse_full_disk, source, source_names
 from spark_jobs.embedded.airflow_api import AirflowApi
 from spark_jobs.embedded.jars import is_right, locked
 from spark_jobs.embedded.services import PREFERRED_PORTS, is_free, running_state
@@ -150,7 +150,7 @@ def connection_findings(known: Collection[str], today: dt.date) -> list[Finding]
             advice = f"to pull {name}, add the connection in Airflow (Admin, Connections), or set {variable}"
             found.append(Finding(f"connection {connection}", seen or "not there", "" if seen else advice, is_fatal=False))
         end = source(name).settings.get("sunset")
-        if isinstance(end, dt.date) and connections_of(name) and (end - today).days < SUNSET_DAYS:
+        if isinstance(end, dt.date) and accounts_of(name) and (end - today).days < SUNSET_DAYS:
             ended = "ended" if end < today else "ends"
             advice = f"set a newer api_version, and its sunset, in conf/sources/{name}.yml"
             found.append(Finding(f"{name}'s API", f"version {source(name).api_version} {ended} on {end}", advice, is_fatal=False))

@@ -12,6 +12,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from conf.names import bronze_name, quarantine_of, stream_of
 from conf.settings import platform, sources
 from conf.tables import Table, table, table_names
 from spark_jobs.errors import ClaimHeldError, NoSpaceError, ReadOnlyError, ThroughlineError, of_trouble
@@ -30,7 +31,7 @@ DELETION_VECTORS = "delta.enableDeletionVectors"
 
 def every_table() -> list[str]:
     """Every source's bronze and the declared tables, those of ops, in which the others' work is noted, last."""
-    bronze = [f"bronze.{one.source}__{stream}" for one in sources() for stream in one.streams]
+    bronze = [bronze_name(one.source, stream) for one in sources() for stream in one.streams]
     return sorted([*bronze, *table_names()], key=lambda name: name.startswith("ops."))
 
 
@@ -74,7 +75,7 @@ def maintain(root: str = "", today: dt.date | None = None, holder: str = "") -> 
 
 
 def with_quarantine(name: str) -> tuple[str, str]:
-    return name, f"{name}__quarantine"
+    return name, quarantine_of(name)
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def cluster(lake: Lake, name: str) -> None:
     from spark_jobs.bronze.load import bronze_table
     from spark_jobs.io.lake import is_clustered, properties_of
 
-    source, _, stream = name.removeprefix("bronze.").partition("__")
+    source, stream = stream_of(name)
     contract = table(name) if name in table_names() else bronze_table(source, stream) if name.startswith("bronze.") else None
     if contract is None or not is_clustered(contract):
         return

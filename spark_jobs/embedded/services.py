@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 import psutil
 
 from conf import doors
-from conf.settings import CONF, REPOSITORY, connections_of, home, made, platform, pool_of, source_names, spark_confs
+from conf.settings import CONF, REPOSITORY, accounts_of, home, made, platform, pool_of, source_names, spark_confs
 from conf.tables import table_names
 from spark_jobs.embedded import healthy, jars
 from spark_jobs.embedded.airflow_api import AirflowApi, AirflowError
@@ -407,7 +407,7 @@ def introduce(api: AirflowApi) -> None:
     """Give Airflow what its ingest DAGs need: a pool per vendor, and the connections to the sandbox's vendors where they run."""
     known = {one["name"] for one in api.call("GET", "/pools?limit=1000")["pools"]}
     for name in source_names():
-        if connections_of(name) and (pool := pool_of(name)) not in known:
+        if accounts_of(name) and (pool := pool_of(name)) not in known:
             api.call("POST", "/pools", {"name": pool, "slots": POOL_SLOTS, "description": f"pulls of {name} at once"}, is_repeatable=True)
     file = apis() / CONNECTIONS
     for variable, text in json.loads(file.read_text(encoding="utf-8")).items() if file.is_file() else ():

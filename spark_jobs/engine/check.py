@@ -21,6 +21,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from conf.contracts import FOLDER, read_contract
+from conf.names import LAYERS, code_of, contract_of, place_of
 from conf.settings import CONF, REPOSITORY, SettingsError, faults, mapping, platform, rule_names, rules, source_names, sources_of
 from conf.tables import table, table_names
 from spark_jobs.engine.runner import tried
@@ -34,7 +35,7 @@ from spark_jobs.io.keys import KEY_BYTES, write_key
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.mapped import wrong_expressions
 from spark_jobs.io.ranges import Range
-from spark_jobs.job import LAYERS, CircleError, Job, in_order, of_code, sound_jobs
+from spark_jobs.job import CircleError, Job, in_order, of_code, sound_jobs
 
 KEY_FILE = "THROUGHLINE_KEY_FILE"
 # layers whose tables the engine keeps for itself
@@ -110,11 +111,11 @@ def _wrong_files(sources: Iterable[str]) -> Iterator[str]:
         if path.stem not in source_names():
             yield f"{path}: there is no conf/sources/{path.name}; a mapping is called like its source, and there are {list(source_names())}"
     for name in table_names():
-        layer, place = name.split(".")[0], name.replace(".", "/")
+        layer, where = name.split(".")[0], REPOSITORY / contract_of(name)
         if layer not in (*LAYERS, *WITHOUT_JOBS):
-            yield f"{CONF}/tables/{place}.yml: {layer!r} is no layer; there are {[*LAYERS, *WITHOUT_JOBS]}"
-        elif layer in LAYERS and not (REPOSITORY / f"spark_jobs/{place}.py").is_file():
-            yield f"{CONF}/tables/{place}.yml: nothing makes this table; write spark_jobs/{place}.py, or remove the file"
+            yield f"{where}: {layer!r} is no layer; there are {[*LAYERS, *WITHOUT_JOBS]}"
+        elif layer in LAYERS and not (REPOSITORY / code_of(name)).is_file():
+            yield f"{where}: nothing makes this table; write {code_of(name)}, or remove the file"
 
 
 @contextmanager
@@ -175,7 +176,7 @@ def _wrong_jobs(pairs: Iterable[tuple[Job, str | None]], session: Callable[[], S
         for name in table_names():
             said = list(_wrong_contract(name, lake.spark))
             yield from said
-            unread |= {CONF / "tables" / f"{name.replace('.', '/')}.yml"} if said else set()
+            unread |= {CONF / "tables" / f"{place_of(name)}.yml"} if said else set()
         lake.spark.conf.set(ANALYSED_ALONE, "true")
         try:
             with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -197,7 +198,7 @@ def _tried(lake: Lake, job: Job, source: str | None, unread: set[Path]) -> list[
 
 def _wrong_contract(name: str, spark: SparkSession) -> Iterator[str]:
     """Types that Spark does not know, and conditions of checks that it cannot use over the columns; a sentence for each."""
-    where = f"{CONF}/tables/{name.replace('.', '/')}.yml"
+    where = f"{CONF}/tables/{place_of(name)}.yml"
     try:
         contract = table(name)
         rows = spark.createDataFrame([], contract.schema)
@@ -216,7 +217,7 @@ def _wrong_contract(name: str, spark: SparkSession) -> Iterator[str]:
 
 def _wrong_sums(job: Job, spark: SparkSession) -> Iterator[str]:
     """SQL of the sums that a table conserves which Spark cannot use; a sentence for each."""
-    where = f"{CONF}/tables/{job.table.replace('.', '/')}.yml: conservation"
+    where = f"{CONF}/tables/{place_of(job.table)}.yml: conservation"
     for rule in (one for one in table(job.table).conservation if isinstance(one, Mapping)):
         read = job.reads[rule["input"]].table
         for name, keys in ((read, ("column", "where")), (job.table, ("equals", "per"))):

@@ -9,6 +9,7 @@ from typing import Any
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, functions as F
 
+from conf.names import bronze_name
 from conf.settings import Platform, SettingsError, mapping, rules
 from conf.tables import table
 from spark_jobs.engine.parts import Part
@@ -16,7 +17,7 @@ from spark_jobs.functions.plans import materialised
 from spark_jobs.functions.ruled import told
 from spark_jobs.functions.scrubbing import MASKED, masked_counts, with_scrubbed
 from spark_jobs.io.lake import Lake, bounds
-from spark_jobs.io.mapped import bronze_name, bronze_of, candidates, wrong_expressions
+from spark_jobs.io.mapped import bronze_of, candidates, unmapped, wrong_expressions
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.vault import key_pads
 from spark_jobs.job import Input, Job, Mapped, asked_by, date_of
@@ -106,6 +107,8 @@ def read(lake: Lake, job: Job, one: Input, source: str | None, days: Range) -> D
 
 def mapped_records(lake: Lake, job: Job, source: str, days: Range) -> DataFrame:
     """A source's records of the days; of a table that is rebuilt whole those of all days."""
+    if said := next(unmapped(source, job.table), None):
+        raise SettingsError(said)
     first, last = (None, None) if job.reads_all() else (days.first, days.last)
     try:
         rows = candidates(lake, source, job.table, first, last)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, functions as F
 
+from conf.names import contract_of
 from conf.tables import Table
 from spark_jobs.engine.inputs import Given
 from spark_jobs.engine.outcome import Outcome
@@ -77,5 +78,5 @@ def refuse_stopped(checks: Sequence[CheckResult], batch: str, contract: Table) -
         )
         raise GateError(
             f"{batch}: stopped at the gate by {named}. Nothing was published. "
-            f"The checks are in conf/tables/{contract.name.replace('.', '/')}.yml; repair the input and run the task again."
+            f"The checks are in {contract_of(contract.name)}; repair the input and run the task again."
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from conf.names import quarantine_of
 from conf.tables import table
 from spark_jobs.engine.record import VAULT, Recorder
 from spark_jobs.engine.selection import Target, parts_feeding
@@ -41,7 +42,7 @@ def mend_losses(
                 _refusal(name, source, f"commits that its last run left are gone (its log ends at {versions(lake.root, name)[1]})")
             )
     for job, source in plan:
-        for name in (job.table, f"{job.table}__quarantine", *_vault_of(job)):
+        for name in (job.table, quarantine_of(job.table), *_vault_of(job)):
             if hit := _of_source(gone.get(name, {}), source if name == job.table else None):
                 what = f"{name}: {len(hit)} of its data files are gone, {hit[0]} among them"
                 recorder.add_loss(job.table, source, name, f"{what}; it is built again")
@@ -79,7 +80,7 @@ def _vault_of(job: Job) -> tuple[str, ...]:
 
 
 def _read_by(plan: Sequence[Target]) -> set[str]:
-    own = {name for job, _ in plan for name in (job.table, f"{job.table}__quarantine", *job.upstream(), *_vault_of(job))}
+    own = {name for job, _ in plan for name in (job.table, quarantine_of(job.table), *job.upstream(), *_vault_of(job))}
     return own | {name for job, source in plan if job.is_mapped() and source for name in bronze_of(job.table, source)}
 
 

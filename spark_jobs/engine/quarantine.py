@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame, functions as F
 
+from conf.names import quarantine_of
 from conf.settings import mapping
 from conf.tables import Field, Table, Write
 from spark_jobs.functions.plans import materialised, number_of
@@ -26,20 +27,46 @@ def quarantine_table(name: str) -> Table:
     columns = tuple(
         Field(p.split(" ")[0], p.split(" ")[1].lower(), nullable=p.split(" ")[0] != "quarantine_id") for p in COLUMNS.split(", ")
     )
-    return Table(f"{name}__quarantine", "one row set aside", ("quarantine_id",), columns, Write(mode="append"))
+    return Table(quarantine_of(name), "one row set aside", ("quarantine_id",), columns, Write(mode="append"))
 
 
 def close_replaced(lake: Lake, contract: Table, files: DataFrame) -> None:
     """Close the open rows whose delivery a later one replaced: what was wrong with it concerns nobody any more. files: their `_source_file`."""
-    aside = open_table(lake.root, f"{contract.name}__quarantine")
+    aside = open_table(lake.root, quarantine_of(contract.name))
     waiting = query(aside, "select distinct _file from rows where _status = 'open'")["_file"].to_pylist() if aside is not None else []
     found = files.where(F.col("_source_file").isin([one for one in waiting if one])).distinct().collect() if any(waiting) else []
     if found:
         named = ", ".join(quoted(row["_source_file"]) for row in found)
         closing = (
-            f"UPDATE {lake.sql_name(f'{contract.name}__quarantine')} SET _status = 'replaced' WHERE _status = 'open' AND _file IN ({named})"
+            f"UPDATE {lake.sql_name(quarantine_of(contract.name))} SET _status = 'replaced' WHERE _status = 'open' AND _file IN ({named})"
         )
         until_first(lambda: unless_overtaken(lake, closing))
+
+
+def close_mended(lake: Lake, contract: Table, mapped: DataFrame, aside: DataFrame) -> None:
+    """Close the open rows of records that were judged anew and are no longer set aside: a declaration was mended, not the record.
+
+    mapped: the records of a run, aside: those that it sets aside; both by `_source_file` and `_source_row`.
+    """
+    name = quarantine_of(contract.name)
+    found = open_table(lake.root, name)
+    waiting = (
+        query(found, "select _file, _row from rows where _status = 'open' and _file is not null").to_pylist() if found is not None else []
+    )
+    if not waiting:
+        return
+    record = ["_source_file", "_source_row"]
+    judged = mapped.select(*record).where(F.col("_source_file").isin(sorted({row["_file"] for row in waiting})))
+    still = {tuple(row) for row in aside.select(*record).distinct().collect()}
+    open_now = lake.spark.createDataFrame([(row["_file"], row["_row"]) for row in waiting], "_source_file STRING, _source_row BIGINT")
+    mended = [tuple(row) for row in judged.join(open_now, record, "left_semi").distinct().collect() if tuple(row) not in still]
+    by_file: dict[str, list[int]] = {}
+    for file, row in mended:
+        by_file.setdefault(file, []).append(row)
+    for file, rows in sorted(by_file.items()):
+        among = f"_status = 'open' AND _file = {quoted(file)} AND _row IN ({', '.join(map(str, sorted(rows)))})"
+        closing = f"UPDATE {lake.sql_name(name)} SET _status = 'mended' WHERE {among}"
+        until_first(partial(unless_overtaken, lake, closing))
 
 
 def unless_overtaken(lake: Lake, statement: str) -> None:
@@ -61,7 +88,8 @@ def received(lake: Lake, contract: Table, source: str) -> DataFrame:
 
 
 def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, is_mapped: bool, fence: Fence) -> int:
-    """Add rows that are not there yet (a re-run adds none; a closed row stays closed). Returns how many were new.
+    """Add rows that are not there yet (a re-run adds none; a closed row stays closed, but one of a record that was mended and is wrong again has
+    another row). Returns how many were new.
 
     is_mapped: the rows are records, whose bytes are in the source's bronze tables.
     quarantine_id: 32 hex of sha256(file, row) of a mapped row, of the row's own JSON else.
@@ -90,7 +118,7 @@ def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, 
         )
     target = quarantine_table(contract.name)
     lake.create(target)
-    known = lake.stored(target.name).select("quarantine_id")
+    known = lake.stored(target.name).where("_status <> 'mended'").select("quarantine_id")
     fresh = shown.dropDuplicates(["quarantine_id"]).join(known, on="quarantine_id", how="left_anti")
     fresh = fresh.select(
         "*",
@@ -102,5 +130,5 @@ def set_aside(lake: Lake, contract: Table, rows: DataFrame, source: str | None, 
     fresh = materialised(fresh.select(*target.column_names))
     count = number_of(fresh)
     if count:
-        append(lake, fresh, target, count, replace(fence, claim=f"{fence.claim}__quarantine"))
+        append(lake, fresh, target, count, replace(fence, claim=quarantine_of(fence.claim)))
     return count

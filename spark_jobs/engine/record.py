@@ -36,6 +36,7 @@ class Recorder:
         self.ledger: list[dict[str, Any]] = []
         self.checks: list[dict[str, Any]] = []
         self.changes: list[Change] = []
+        self.numbers: dict[tuple[str, str], int] = {}
         self.past: list[dict[str, Any]] = []
         self.settling: list[dict[str, Any]] = []
         self.seen: list[dict[str, Any]] = []
@@ -43,7 +44,10 @@ class Recorder:
     def prepare(self, names: Iterable[str]) -> None:
         """Read the past successes of the tables once, and what their runs saw."""
         rows = read_arrow(self.lake.root, "ops.runs")
-        rows = rows.filter(pc.is_in(rows["table_name"], pa.array(sorted(set(names)), pa.string()))).sort_by("finished_at")
+        rows = rows.filter(pc.is_in(rows["table_name"], pa.array(sorted(set(names)), pa.string())))
+        rows = rows.take(pc.sort_indices(rows, [("number", "ascending"), ("finished_at", "ascending")], null_placement="at_start"))
+        for name, source, number in zip(*(rows[c].to_pylist() for c in ("table_name", "source", "number")), strict=True):
+            self.numbers[name, source or ""] = max(number or 0, self.numbers.get((name, source or ""), 0))
         self.past = rows.filter(pc.equal(rows["status"], "success")).to_pylist()
         self.settling = rows.filter(pc.is_valid(rows["settled_to"])).to_pylist()
         self.seen = rows.filter(pc.is_valid(rows["commits"])).to_pylist()
@@ -99,6 +103,7 @@ class Recorder:
         row = {
             "run_id": uuid.uuid4().hex, "process_id": self.process_id, "table_name": name, "source": source or "", "status": "failed",
             "commits": json.dumps({lost: LOST}), "error": what, "started_at": now, "finished_at": now,
+            "number": self.next_number(name, source),
         }  # fmt: skip
         self.runs.append(row)
         self.seen.append(row)
@@ -142,6 +147,11 @@ class Recorder:
             found.append((dt.date.max, {key: min(one.get(key, -1) for one in read) for key in read[0]}))
         return [*found[:-1], (dt.date.max, found[-1][1])] if found else []
 
+    def next_number(self, name: str, source: str | None) -> int:
+        """The number of a table's and source's next run: clocks are set back, numbers are not."""
+        self.numbers[name, source or ""] = self.numbers.get((name, source or ""), 0) + 1
+        return self.numbers[name, source or ""]
+
     def add_checks(self, run_id: str, name: str, results: list[CheckResult]) -> None:
         for result in results:
             self.checks.append({"run_id": run_id, "table_name": name, **vars(result)})
@@ -156,7 +166,7 @@ class Recorder:
         days = {"from_date": outcome.days.first, "to_date": outcome.days.last}
         times = {"started_at": outcome.started_at, "finished_at": finished}
         run = {
-            **common, **days, **times, "process_id": self.process_id, "status": outcome.status, "signature": outcome.signature, "output_version": version,
+            **common, **days, **times, "number": self.next_number(outcome.table, outcome.source), "process_id": self.process_id, "status": outcome.status, "signature": outcome.signature, "output_version": version,
             "input_versions": json.dumps(dict(outcome.input_versions), sort_keys=True), "rows_out": outcome.rows_out, "error": outcome.error,
             "settings": self.settings,
             "settled_to": outcome.settled[0] if outcome.settled else None,
@@ -199,6 +209,7 @@ class Recorder:
             {
                 **common,
                 **times,
+                "number": self.next_number(name, source),
                 "process_id": self.process_id,
                 "status": "success",
                 "signature": "",

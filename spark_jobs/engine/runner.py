@@ -17,6 +17,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, functions as F
 
+from conf.names import code_of, contract_of
 from conf.settings import SettingsError, platform, source as declared_source
 from conf.tables import ReplaceDays, Table, table
 from spark_jobs.engine.claims import Claims, claim_of
@@ -26,7 +27,7 @@ from spark_jobs.engine.ledger import accounted, refuse_stopped
 from spark_jobs.engine.losses import Claimed, mend_losses
 from spark_jobs.engine.outcome import Outcome
 from spark_jobs.engine.parts import Part, parts_of
-from spark_jobs.engine.quarantine import close_replaced, set_aside
+from spark_jobs.engine.quarantine import close_mended, close_replaced, set_aside
 from spark_jobs.engine.record import Recorder
 from spark_jobs.engine.schema_changes import changes_in
 from spark_jobs.engine.selection import Target, holds, targets
@@ -179,8 +180,8 @@ class Runner:
     ) -> Outcome:
         """The outcome of a part whose rows are set aside, kept in the vault and published."""
         contract = table(job.table)
+        aside = judged.rows.where("_fate in ('quarantined', 'late')").withColumn("_reason", F.coalesce("_reason", "_fate"))
         if judged.counts["quarantined"] or judged.counts["late"]:
-            aside = judged.rows.where("_fate in ('quarantined', 'late')").withColumn("_reason", F.coalesce("_reason", "_fate"))
             set_aside(self.lake, contract, aside, source, job.is_mapped(), fence)
         if made_of.mapped and {"_raw_identifiers", "identifiers"} <= set(made_of.inputs[made_of.mapped].columns):
             seen = made_of.inputs[made_of.mapped].where("_reason is null")
@@ -191,6 +192,8 @@ class Runner:
         done = publish(self.lake, good, count, contract, source, part.days, fence, among)
         if made_of.replaced is not None:
             close_replaced(self.lake, contract, made_of.replaced)
+        if made_of.mapped and job.is_mapped():
+            close_mended(self.lake, contract, made_of.inputs[made_of.mapped], aside)
         used = outcome.rows_used - done.outranked if job.is_mapped() else outcome.rows_used
         unchanged = min(done.unchanged, used) if job.is_mapped() else 0
         return replace(
@@ -235,9 +238,8 @@ def typed(result: DataFrame, contract: Table, keeps: Sequence[str]) -> DataFrame
     """The contract's columns of a transform's result in their types, and those of `keeps` that it has. Raises ThroughlineError naming the
     columns that it lacks."""
     if absent := [c.name for c in contract.columns if c.name not in result.columns]:
-        place = contract.name.replace(".", "/")
         raise ThroughlineError(
-            f"{contract.name}: the result of spark_jobs/{place}.py has no columns {absent}, which conf/tables/{place}.yml declares"
+            f"{contract.name}: the result of {code_of(contract.name)} has no columns {absent}, which {contract_of(contract.name)} declares"
         )
     kept = [c for c in keeps if c in result.columns and c not in contract.column_names]
     return result.select(*(F.col(c.name).cast(c.type).alias(c.name) for c in contract.columns), *kept)

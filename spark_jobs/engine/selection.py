@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from conf.names import bronze_name
 from conf.settings import source as declared_source, sources_of
 from conf.tables import table
 from spark_jobs.errors import SelectionError
 from spark_jobs.io.lake import Lake
-from spark_jobs.io.mapped import bronze_name
 from spark_jobs.io.small import sources_in
 from spark_jobs.job import Job, in_order, jobs
 

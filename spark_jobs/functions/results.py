@@ -7,7 +7,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, functions as F
 
-UNATTRIBUTED = "Unattributed"
+from conf.names import UNATTRIBUTED
 
 
 def daily_results(credits: DataFrame, ad_spend: DataFrame, rules: Mapping[str, Any], time_zone: str, keys: Sequence[str]) -> DataFrame:

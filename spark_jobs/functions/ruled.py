@@ -9,6 +9,7 @@ from operator import and_
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession, functions as F
 
+from conf.names import code_of, contract_of
 from conf.rules import expressions
 from conf.settings import SettingsError, rules
 from conf.tables import table
@@ -27,7 +28,7 @@ def columns_seen(name: str) -> Mapping[str, tuple[str, str]]:
         "journeys": {"": (table("silver.events").schema, "boolean")},
         "segments": {
             "rfm.": (", ".join(f"{c.name} {c.type}" for c in scored.columns if c.name != "rfm_segment"), "boolean"),
-            "segments.": (table("segments.profiles").schema, "boolean"),
+            "segments.": (f"{table('segments.profiles').schema}, as_of date", "boolean"),
         },
     }.get(name, {})
 
@@ -58,8 +59,7 @@ def declared_wrongly(error: BaseException, name: str, source: str | None) -> str
     """The sentence for what Spark cannot read or resolve of a table's declarations; None for any other error. source: whose mapping it may be."""
     if not isinstance(error, PySparkException) or not str(error.getCondition() or "").startswith(UNREADABLE):
         return None
-    place = name.replace(".", "/")
-    files = [f"conf/tables/{place}.yml", f"spark_jobs/{place}.py", *([f"conf/mappings/{source}.yml"] if source else [])]
+    files = [contract_of(name), code_of(name), *([f"conf/mappings/{source}.yml"] if source else [])]
     return f"{name}{f', {source}' if source else ''}: {told(error)}; look in {', '.join(files)}"
 
 

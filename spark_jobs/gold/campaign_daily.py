@@ -5,10 +5,9 @@ A campaign's name is the newest one its vendor gave; without one it is the newes
 
 from pyspark.sql import DataFrame, functions as F
 
+from conf.names import UNATTRIBUTED
 from conf.settings import Platform
 from spark_jobs.job import Job
-
-UNATTRIBUTED = "Unattributed"
 
 
 def newest_names(campaigns: DataFrame, touchpoints: DataFrame) -> DataFrame:

@@ -5,10 +5,9 @@ What no touch earned is its own channel, Unattributed, so that the channels of a
 
 from pyspark.sql import DataFrame, functions as F
 
+from conf.names import UNATTRIBUTED
 from conf.settings import Platform
 from spark_jobs.job import Job
-
-UNATTRIBUTED = "Unattributed"
 
 
 def name_channel_results(results: DataFrame, platform: Platform) -> DataFrame:

@@ -18,11 +18,14 @@ from typing import Any
 from conf.settings import home, made, refuse_foreign
 from conf.tables import table, table_names
 from spark_jobs.errors import LostKeyError, ThroughlineError, WrongKeyError
+from spark_jobs.io.given import read_given
 from spark_jobs.io.small import append_rows, open_table, opened, query, read_arrow, until_first
 
 KEY_VERSION = 1
 KEY_BYTES = 32
 RECORD = "ops.keys"
+# of a key's file
+MOST_BYTES = 10_000
 # no identifier's message has this form: theirs hold a unit separator
 FINGERPRINTED = b"throughline: fingerprint of an identifier key"
 
@@ -40,11 +43,9 @@ def fingerprint(key: bytes) -> str:
 def read_key(path: Path) -> bytes:
     """The key in a key file or a back-up. Raises ThroughlineError when it holds none, or not the one whose fingerprint stands beside it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_given(path, MOST_BYTES))
         key = bytes.fromhex(found["key"])
-    except OSError as error:
-        raise ThroughlineError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ThroughlineError(
             f"{path}: not a key file; restore it from its back-up: `python -m spark_jobs vault restore FILE --replace`"
         ) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession, functions as F
 from pyspark.sql.types import StructType
 
+from conf.names import contract_of, place_of
 from conf.settings import made
 from conf.tables import Table, table
 from spark_jobs.errors import MissingColumnsError
@@ -106,7 +107,7 @@ class Lake:
         return self.is_local and bool(self.spark.conf.get(FEW_ROWS, ""))
 
     def path(self, name: str) -> str:
-        return f"{self.root}/{name.replace('.', '/')}"
+        return f"{self.root}/{place_of(name)}"
 
     def sql_name(self, name: str) -> str:
         return f"delta.`{self.path(name)}`"
@@ -174,9 +175,7 @@ class Lake:
         types = {f.name: f.dataType.simpleString() for f in rows.schema.fields}
         missing = [c.name for c in contract.columns if c.name not in types and not c.nullable]
         if missing:
-            raise MissingColumnsError(
-                f"{self.path(name)}: the columns {missing} are missing; conf/tables/{name.replace('.', '/')}.yml says they are never null"
-            )
+            raise MissingColumnsError(f"{self.path(name)}: the columns {missing} are missing; {contract_of(name)} says they are never null")
         selected = []
         for c in contract.columns:
             if c.name not in types:

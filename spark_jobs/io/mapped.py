@@ -14,6 +14,7 @@ from typing import Any
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, functions as F, types as T
 
+from conf.names import bronze_name, contract_of
 from conf.rules import quoted as as_yaml
 from conf.settings import mapping, rules, source as declared_source
 from conf.tables import table
@@ -56,11 +57,6 @@ NUMBERS = r'\G((?:[^"0-9-]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+)(-?[0-9][0-9.eE+-]*+
 MARK = "\ue000"
 TEXTS = ("string", "boolean", "binary")
 DATED = ("date", "timestamp")
-
-
-def bronze_name(source: str, stream: str) -> str:
-    """The bronze table of one stream."""
-    return f"bronze.{source}__{stream}"
 
 
 def bronze_of(name: str, source: str) -> list[str]:
@@ -278,8 +274,24 @@ def _records(lake: Lake, source: str, stream: str, spec: Mapping[str, Any], days
     return records.join(F.broadcast(found.select(lookup["on"], *lookup["columns"])), on=lookup["on"], how="left")
 
 
+def unmapped(source: str, name: str) -> Iterator[str]:
+    """A sentence for each stream of a source's mapping to table `name` without which columns that are never null would be: each of its rows would
+    be set aside."""
+    for stream, spec in mapping(source)["streams"].items():
+        if (target := spec["tables"].get(name)) is None:
+            continue
+        given = {place.removeprefix("extra.").split(".")[0] for place, sql in _expressions(source, target).items() if sql.lower() != "null"}
+        wanted = {c.name: c.made_of for c in table(name).columns if not c.nullable and not c.name.startswith("_source_")}
+        # what lacks only what is said to be lacking itself is not said again
+        lacks = {c: set(of or ()) - given for c, of in wanted.items() if c not in given and (of is None or set(of) - given)}
+        if said := [f"{c} (or {', '.join(sorted(of))})" if of else c for c, of in lacks.items() if not of & set(lacks)]:
+            where, path = f"conf/mappings/{source}.yml, {name}: stream {stream}: columns", contract_of(name)
+            yield f"{where}: nothing fills {' and '.join(said)}, never null by {path}; map what is missing, or no row of the stream gets in"
+
+
 def wrong_expressions(lake: Lake, source: str, name: str) -> Iterator[str]:
-    """A sentence for each part of a source's mapping to table `name` that Spark cannot use, with its place in the file."""
+    """A sentence for each part of a source's mapping to table `name` that Spark cannot use, or that is not there, with its place in the file."""
+    yield from unmapped(source, name)
     for stream, spec in mapping(source)["streams"].items():
         if (target := spec["tables"].get(name)) is None:
             continue

@@ -17,6 +17,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession, functions as F
 
+from conf.names import contract_of
 from conf.tables import Append, Merge, ReplaceDays, Table, table, table_names
 from spark_jobs.errors import LostClaimError, ThroughlineError
 from spark_jobs.functions.hashing import canonical_hash, row_hash
@@ -105,7 +106,7 @@ def _widen(lake: Lake, contract: Table) -> None:
     other = [c.name for c in contract.columns if c.name in stored and stored[c.name] != type_name(c.type)]
     if other:
         raise ThroughlineError(
-            f"{lake.path(contract.name)} was made with other types of {other} than conf/tables/{contract.name.replace('.', '/')}.yml has now; "
+            f"{lake.path(contract.name)} was made with other types of {other} than {contract_of(contract.name)} has now; "
             "move the lake's folders but bronze and vault away, and build them again from bronze"
         )
     added = [f"{c.name} {c.type}" for c in contract.columns if c.name not in stored]

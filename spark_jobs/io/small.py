@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from conf.names import place_of
 from conf.settings import made
 from conf.tables import Table, table, table_names
 from spark_jobs.errors import ThroughlineError, of_trouble
@@ -106,7 +107,7 @@ def arrow_schema(contract: Table) -> pa.Schema:
 
 def table_uri(lake: Path | str, name: str) -> str:
     """Where the table lies; s3a:// is Hadoop's word for what delta-rs calls s3://."""
-    return f"{str(lake).replace('s3a://', 's3://')}/{name.replace('.', '/')}"
+    return f"{str(lake).replace('s3a://', 's3://')}/{place_of(name)}"
 
 
 def open_table(lake: Path | str, name: str) -> DeltaTable | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conf.names import ABOVE_SILVER, LAYERS
 from conf.printing import shown
 from conf.settings import faults, platform, source, source_names
 from conf.tables import table, table_names
@@ -16,7 +17,6 @@ from spark_jobs.errors import ThroughlineError
 from spark_jobs.io.small import open_table, query
 
 NAME_CHARACTERS = 80
-LAYERS = ("identity", "journeys", "attribution", "segments", "gold")
 CAMPAIGN_DAYS = """
 select campaign_id, max(campaign_name) as campaign_name, min(day) as first_day, max(day) as last_day
 from rows where campaign_id <> '' group by campaign_id order by last_day desc, campaign_id
@@ -118,7 +118,7 @@ def engine_plan(lake: Path | str, chosen: list[str], first: dt.date | None, last
     from spark_jobs.io.lake import Lake
     from spark_jobs.io.session import session_for
 
-    names = select_tables(["silver", *LAYERS])
+    names = select_tables(LAYERS)
     opened = Lake(lambda: session_for(str(lake)), str(lake))
     return ["", "As the lake is now the engine would build:", *steps_told(opened, names, first, last, True, chosen)]
 
@@ -146,7 +146,7 @@ def told(
         inside = sum(rows for day, rows in held.items() if first <= day <= last)
         lines.append(f"- {name}: pulled again, {inside:,} rows of these days now (it has {span(held)})")
     lines += [f"- {name}: left out, {sentence}" for name, sentence in left_out.items()]
-    above = [f"{layer} ({sum(n.split('.')[0] == layer for n in table_names())})" for layer in LAYERS]
+    above = [f"{layer} ({sum(n.split('.')[0] == layer for n in table_names())})" for layer in ABOVE_SILVER]
     models = ", ".join(listed(answers.get("models"))) or "all"
     lines += [f"- then {', '.join(above)}, the report; models: {models}"]
     lines += engine

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from conf.names import contract_of, place_of
 from conf.settings import REPOSITORY, sources_of
 from conf.tables import table
 from spark_jobs.io.small import read_arrow
@@ -25,7 +26,7 @@ def explain_table(name: str, lake: Path | str) -> None:
     if contract.description:
         out.print(contract.description)
     out.print(
-        f"key {', '.join(contract.keys) or '-'} · write {contract.write.mode} · contract conf/tables/{name.replace('.', '/')}.yml · data {lake}/{name.replace('.', '/')}"
+        f"key {', '.join(contract.keys) or '-'} · write {contract.write.mode} · contract {contract_of(name)} · data {lake}/{place_of(name)}"
     )
     columns = listing("column", "type", "null", "meaning")
     for c in contract.columns:

@@ -20,6 +20,7 @@ import polars as pl
 from pyspark.sql import functions as F
 
 from conf.landing import lies_now
+from conf.names import bronze_name, quarantine_of
 from conf.printing import shown
 from conf.settings import mapping, platform
 from conf.tables import table as contract_of
@@ -27,8 +28,8 @@ from spark_jobs.bronze.load import bronze_table
 from spark_jobs.engine.claims import Claims
 from spark_jobs.engine.runner import Runner
 from spark_jobs.errors import ThroughlineError
+from spark_jobs.io.given import read_given
 from spark_jobs.io.lake import Lake, quoted
-from spark_jobs.io.mapped import bronze_name
 from spark_jobs.io.publish import publish
 from spark_jobs.io.ranges import Range
 from spark_jobs.io.small import names_aside, open_table, query
@@ -40,7 +41,7 @@ ALWAYS = Range(dt.date(1970, 1, 1), dt.date(2100, 1, 1))
 def read_rows(lake: Path | str, name: str) -> pl.DataFrame:
     """All rows of one table's quarantine, read without Spark; empty when it has none."""
     contract_of(name)
-    aside = open_table(lake, f"{name}__quarantine")
+    aside = open_table(lake, quarantine_of(name))
     return pl.DataFrame(query(aside)) if aside is not None else pl.DataFrame()
 
 
@@ -94,7 +95,9 @@ def replay(
 ) -> list[dict[str, Any]]:
     """Put one record back in. Raises ThroughlineError when there is no such row or when the record is set aside again."""
     rows = read_rows(lake.root, name)
-    found = rows.filter(pl.col("quarantine_id") == quarantine_id).to_dicts() if not rows.is_empty() else []
+    found = (
+        rows.filter(pl.col("quarantine_id") == quarantine_id).sort(pl.col("_status") != "open").to_dicts() if not rows.is_empty() else []
+    )
     if not found:
         raise ThroughlineError(f"{name} has no quarantined row {quarantine_id!r}; `python -m spark_jobs quarantine show {name}` lists them")
     row = found[0]
@@ -105,8 +108,8 @@ def replay(
         raise ThroughlineError(f"{quarantine_id} is a derived row: repair what it came from and build {name} again")
     if payload is not None:
         try:
-            text = payload.read_text(encoding="utf-8").strip("\n")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_given(payload, platform().max_record_bytes).decode("utf-8").strip("\n")
+        except UnicodeDecodeError as error:
             raise ThroughlineError(f"{payload}: cannot be read as UTF-8 text ({error})") from None
     elif row["payload"] is None:
         raise ThroughlineError(f"{quarantine_id}: its bytes are no UTF-8; give the repaired record with --payload FILE")
@@ -146,9 +149,7 @@ def replay(
                 f"{quarantine_id}: the repaired record was set aside again by {still[0]['_reason']}; repair it and replay row {still[0]['quarantine_id']}"
             )
     of_record = f"quarantine_id = {quoted(first)} OR startswith(_file, {quoted(f'replay:{first}/')})"
-    lake.spark.sql(
-        f"UPDATE {lake.sql_name(f'{name}__quarantine')} SET _status = 'closed' WHERE ({of_record}) AND _status = 'open'"
-    ).collect()
+    lake.spark.sql(f"UPDATE {lake.sql_name(quarantine_of(name))} SET _status = 'closed' WHERE ({of_record}) AND _status = 'open'").collect()
     return [vars(o) for o in outcomes]
 
 

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
+from conf.names import UNATTRIBUTED
 from conf.settings import Platform
 from spark_jobs.report import wording
 from spark_jobs.report.palette import colours_of
 from spark_jobs.report.tables import connect, records
-from spark_jobs.report.wording import UNATTRIBUTED
 
 TABLES = ("gold.channel_daily", "gold.orders_daily", "gold.sessions_daily")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from conf.names import LAYERS, quarantine_of
 from conf.settings import source_names
 from conf.tables import table, table_names
 from spark_jobs.errors import DamagedTableError
@@ -22,11 +23,13 @@ from spark_jobs.report.tables import connect, records
 # of each table and source the newest run that did the work; its row counts, summed over the sources
 HEALTH = """
 with ended as (
-    select *, coalesce(source, '') as of_source, coalesce(finished_at, started_at) as ended_at from ops_runs
+    select *, coalesce(source, '') as of_source, coalesce(finished_at, started_at) as ended_at,
+           row(coalesce(number, 0), coalesce(finished_at, started_at)) as place
+    from ops_runs
 ), newest as (
-    select table_name, of_source, max_by(status, ended_at) as status, max_by(error, ended_at) as error, max(ended_at) as last_run_at,
-           max(ended_at) filter (where status in ('success', 'skipped')) as last_success_at,
-           max_by(run_id, ended_at) filter (where status = 'success') as built_by
+    select table_name, of_source, max_by(status, place) as status, max_by(error, place) as error, max_by(ended_at, place) as last_run_at,
+           max_by(ended_at, place) filter (where status in ('success', 'skipped')) as last_success_at,
+           max_by(run_id, place) filter (where status = 'success') as built_by
     from ended group by table_name, of_source
 ), fates as (
     select run_id, sum(rows_in) as rows_in, sum(rows_used) as rows_used, sum(unchanged) as unchanged, sum(duplicates) as duplicates,
@@ -36,7 +39,7 @@ with ended as (
     select run_id, table_name, count(*) filter (where passed) as checks_passed, count(*) filter (where not passed) as checks_failed
     from ops_quality_results group by run_id, table_name
 ), last_checked as (
-    select table_name, of_source, max_by(run_id, ended_at) as run_id from ended
+    select table_name, of_source, max_by(run_id, place) as run_id from ended
     where run_id in (select run_id from judged) group by table_name, of_source
 )
 select n.table_name,
@@ -53,9 +56,12 @@ left join judged j on j.run_id = c.run_id and j.table_name = n.table_name
 group by n.table_name
 """
 
+# machines' clocks differ by minutes; a success further ahead was made under another clock
+MOST_SKEW_HOURS = 0.25
+
 # what the newest run of each table and source saw of its table and of that one's inputs
 SEEN = """
-select table_name, coalesce(source, '') as source, max_by(commits, coalesce(finished_at, started_at)) as commits
+select table_name, coalesce(source, '') as source, max_by(commits, row(coalesce(number, 0), coalesce(finished_at, started_at))) as commits
 from ops_runs where commits is not null group by 1, 2
 """
 
@@ -70,7 +76,7 @@ from rows where _status = 'open' group by 1, 2
 class TableHealth:
     """One table's state; counts are of the newest run that built it (of each of its sources), None where it never ran.
 
-    status: ok, late (last success older than the deadline), failed (the newest run of a source failed), lost (commits or files of it that
+    status: ok, late (last success older than the deadline, or later than the clock that is now: nobody knows how old it is), failed (the newest run of a source failed), lost (commits or files of it that
     were there are gone, or cannot be read: error says which),
     unrecorded (there, but no run of ours is on record: another tool wrote it) or absent (never built).
     last_success_at: of a table with several sources the oldest of their newest successes; a run that found nothing to do counts.
@@ -122,7 +128,7 @@ def open_quarantine(lake: Path | str) -> list[dict]:
     for name in names_aside(lake):
         # of one that cannot be read its table's state tells
         with contextlib.suppress(DamagedTableError):
-            aside = open_table(lake, f"{name}__quarantine")
+            aside = open_table(lake, quarantine_of(name))
             found += [{"table": name, **row} for row in query(aside, WAITING).to_pylist()] if aside else []
     return sorted(found, key=lambda r: (-r["rows"], r["table"], r["reason"], r["source"]))
 
@@ -143,7 +149,7 @@ def table_health(lake: Path | str, now: dt.datetime, waiting: list[dict] | None 
     waits: dict[str, int] = {}
     for row in open_quarantine(lake) if waiting is None else waiting:
         waits[row["table"]] = waits.get(row["table"], 0) + row["rows"]
-    layers = ("bronze", "vault", "silver", "identity", "journeys", "attribution", "segments", "gold")
+    layers = ("bronze", "vault", *LAYERS)
     declared = [n for n in table_names() if n.split(".")[0] in layers and n.split(".")[0] != "vault"]
     names = sorted({*declared, *ran}, key=lambda n: (layers.index(n.split(".")[0]) if n.split(".")[0] in layers else len(layers), n))
     found = []
@@ -162,7 +168,7 @@ def lost(lake: Path | str, name: str, seen: Iterable[Seen]) -> str | None:
     layer = name.split(".")[0]
     mend = f"python -m spark_jobs load {name.split('.')[1].split('__')[0]}" if layer == "bronze" else f"python -m spark_jobs rebuild {name}"
     try:
-        gone = [path for one in (name, f"{name}__quarantine") for path in missing_files(lake, one)]
+        gone = [path for one in (name, quarantine_of(name)) for path in missing_files(lake, one)]
     except DamagedTableError as error:
         return str(error)
     if gone:
@@ -184,6 +190,6 @@ def _health(lake: Path | str, name: str, ran: dict | None, waiting: int, now: dt
     values = dict(ran)
     is_failed, succeeded = values.pop("is_failed"), values["last_success_at"]
     age = (now - succeeded).total_seconds() / 3600 if succeeded else None
-    is_late = deadline is not None and age is not None and age > deadline
+    is_late = deadline is not None and age is not None and not -MOST_SKEW_HOURS <= age <= deadline
     status = "failed" if is_failed else "late" if is_late else "ok"
     return TableHealth(name, status, deadline_hours=deadline, age_hours=age, rows=count_rows(lake, name), open_quarantine=waiting, **values)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from spark_jobs.report.wording import OTHER, UNATTRIBUTED
+from conf.names import UNATTRIBUTED
+from spark_jobs.report.wording import OTHER
 
 BLUE, AMBER, GREEN, ROSE, VIOLET, OLIVE, SKY = "#2b5c8a", "#e0913a", "#3f9b86", "#b8506a", "#7f74b5", "#b9a52f", "#5fa8d3"
 # seven hues that stay apart for colour-blind readers and in grey print; what is left over and what is unknown are greys

@@ -7,8 +7,10 @@ from decimal import Decimal
 
 from markupsafe import Markup, escape
 
+from conf.names import UNATTRIBUTED
+
 # the channel of what nobody earned, and the series of what has no colour of its own
-UNATTRIBUTED, OTHER = "Unattributed", "Other"
+OTHER = "Other"
 SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}
 
 MODELS = {
@@ -125,6 +127,13 @@ def hours(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value * 60:.0f} min" if value < 1 else f"{value:.0f} h" if value < 48 else f"{value / 24:.0f} days"
+
+
+def ago(value: float | None) -> str:
+    """When something was, by its age in hours: 5 h ago. What seems still to come was dated by another clock than the one that is now."""
+    if value is None:
+        return "–"
+    return f"{hours(max(value, 0))} ago" if value > -1 / 60 else f"{hours(-value)} ahead of this clock"
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

@@ -27,8 +27,9 @@ def current_segments(profiles: DataFrame, traits: DataFrame, rfm: DataFrame, rul
         F.concat(F.lit("rfm_"), "rfm_segment").alias("segment_id"),
         F.format_string("r %d, f %d, m %d", "r", "f", "m").alias("entered_because"),
     )
+    of_day = profiles.withColumn("as_of", F.lit(to_date))
     ruled = [
-        profiles.where(s["when"]).select("person_id", F.lit(s["name"]).alias("segment_id"), F.lit(s["when"]).alias("entered_because"))
+        of_day.where(s["when"]).select("person_id", F.lit(s["name"]).alias("segment_id"), F.lit(s["when"]).alias("entered_because"))
         for s in rules["segments"]
     ]
     rows = stages.unionByName(scored)

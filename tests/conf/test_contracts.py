@@ -12,13 +12,16 @@ from conf.settings import SettingsError, rules
 def dropped(tmp_path):
     def dropped(text, name="product_viewed"):
         (tmp_path / f"{name}.json").write_text(text if isinstance(text, str) else json.dumps(text), encoding="utf-8")
-        return read_contracts(tmp_path)
+        right, wrong = read_contracts(tmp_path)
+        for said in wrong.values():
+            raise SettingsError(said)
+        return right
 
     return dropped
 
 
 def test_a_dropped_file_is_a_contract_and_no_file_is_none(dropped, tmp_path):
-    assert read_contracts(tmp_path) == {}
+    assert read_contracts(tmp_path) == ({}, {})
     assert dropped({"type": "object", "required": ["price"]}) == {"product_viewed": {"type": "object", "required": ["price"]}}
 
 
@@ -49,6 +52,15 @@ def test_a_broken_file_is_one_error_that_names_the_file_and_what_to_do(dropped, 
     assert f"{name}.json" in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_broken_file_takes_its_own_contract_and_no_other(dropped, tmp_path):
+    dropped({"type": "object"})
+    for name, text in {"page_viewed": "{", "Deal_Won": "{}"}.items():
+        (tmp_path / f"{name}.json").write_text(text)
+    right, wrong = read_contracts(tmp_path)
+    assert right == {"product_viewed": {"type": "object"}} and sorted(wrong) == ["deal_won", "page_viewed"]
+    assert all("\n" not in said and str(tmp_path) in said for said in wrong.values())
+
+
 def test_members_may_be_called_like_anything_and_remarks_begin_with_x(dropped):
     schema = {
         "x-owner": "shop",
@@ -62,5 +74,5 @@ def test_members_may_be_called_like_anything_and_remarks_begin_with_x(dropped):
 def test_the_shipped_contracts_load_and_cover_what_the_rules_name():
     journeys = rules("journeys")
     named = {*journeys["touchpoints"]["events"], *journeys["conversions"]["events"], *journeys["sessions"]["conversion_events"]}
-    assert named <= set(contracts())
-    assert all(schema["title"] == name and schema["description"] for name, schema in contracts().items())
+    assert named <= set(contracts()[0])
+    assert all(schema["title"] == name and schema["description"] for name, schema in contracts()[0].items())

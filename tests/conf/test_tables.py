@@ -61,12 +61,15 @@ def test_a_contract_that_says_what_it_may_is_right(read):
     assert read().column_names == ("day", "visits", "site")
     assert read(at("write", "dedupe", to={"keep": "last", "by": ["visits", "_extracted_at"]})).write.dedupe["keep"] == "last"
     assert read(at("checks", 0, "unique", to=["day", "site"])).checks[0].unique == ("day", "site")
+    assert read(at("columns", "day", "made_of", to=["site", "identifiers"])).columns[0].made_of == ("site", "identifiers")
     assert read(at("conservation", to=["visits"])).conservation == ("visits",)
 
 
 WRONG = [
     (at("columns", "DAY", to={"type": "string"}), r"columns: \['day'\] are there twice, in capitals or not"),
     (at("columns", "site", to={"type": "string", "pii": "verry"}), r"columns: pii is 'verry'; it must be direct, indirect"),
+    (at("columns", "site", to={"type": "string", "made_of": []}), r"columns.site: made_of is \[\]; a column that is never null may have"),
+    (at("columns", "day", "made_of", to=["dy"]), r"columns.day: made_of is \['dy'\]; a column that is never null may have some of \['day'"),
     (at("columns", "site", to={"type": 5}), r"columns.site: type is 5; it must be of type str"),
     (at("columns", "site", to={"typ": "string"}), r"columns.site: unknown keys \['typ'\]"),
     (at("columns", to=["day"]), r"columns: expected a mapping by names"),

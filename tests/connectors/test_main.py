@@ -64,6 +64,21 @@ def test_a_damaged_file_ends_the_command_when_all_others_are_landed(tmp_path):
     assert [path.parent.parent.name for path in (tmp_path / "landing").rglob("manifest.json")] == ["2026-11-20"]
 
 
+def test_a_dry_run_s_line_has_the_note_that_airflow_shows(tmp_path):
+    path = tmp_path / "drops/sandbox_site/events/2026-11-20.jsonl.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(b'{"id": "1"}\n'))
+    days = ("--from", "2026-11-19", "--to", "2026-11-20")
+    said = json.loads(connectors(tmp_path, "pull", "sandbox_site", *days, "--dry-run").stdout)["note"]
+    assert (
+        said.startswith("The pull of sandbox_site would land 1 slice, 1 records, ")
+        and f"- `events`: `{path}` (2026-11-20, 1 records, " in said
+    )
+    assert "note" not in json.loads(connectors(tmp_path, "pull", "sandbox_site", *days).stdout)
+    again = json.loads(connectors(tmp_path, "pull", "sandbox_site", *days, "--dry-run").stdout)["note"]
+    assert again == "The pull of sandbox_site would land nothing new; 1 is landed already."
+
+
 def test_a_source_without_files_ends_well_and_says_so(tmp_path):
     done = connectors(tmp_path, "pull", "sandbox_shop", "--from", "2026-11-20", "--to", "2026-11-20")
     assert done.returncode == 0 and done.stderr.count("no files match") == len(source("sandbox_shop").streams)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk import DAG
 
-from conf.settings import REPOSITORY, connections_of, pool_of, source, source_names
+from conf.settings import REPOSITORY, accounts_of, connections_of, pool_of, source, source_names
 from conf.tables import table_names
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -169,6 +169,24 @@ def test_a_dry_run_says_the_plan_and_touches_no_asset(operator, ran):
     assert task.outlets == [] and spark.PlanLink().get_link(task, ti_key=ti).endswith("/dags/d/runs/r/tasks/t/xcom")
 
 
+def test_a_plan_that_fails_costs_the_others_nothing_and_ends_the_dry_run_at_last(monkeypatch):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from dags.common import spark
+
+    def run(self, command, env):
+        return (2, "error: a file was refused", 0.0) if "connectors" in command else (0, '{"note": "plan 2"}', 0.0)
+
+    monkeypatch.setattr(spark.CommandOperator, "_run", run)
+    noted = []
+    monkeypatch.setattr(spark, "note_on_run", lambda context, text: noted.append(text))
+    task = spark.CommandOperator(task_id="t", arguments=[], plan=[["connectors", "pull", "s", *DAY], ["spark_jobs", "plan", *DAY]])
+    with pytest.raises(AirflowFailException, match="a file was refused"):
+        task.execute({"params": {"dry_run": True}, "ti": (ti := Told())})
+    assert noted == ["t: error: a file was refused", ti.pushed["plan"]] and ti.pushed["plan"] == spark.DRY_RUN.format("plan 2")
+    assert spark.PlanLink().get_link(task, ti_key=ti)
+
+
 def test_a_run_that_is_not_dry_runs_its_one_command_and_keeps_its_assets(ran):
     from dags.common import spark
     from dags.common.assets import assets
@@ -280,7 +298,7 @@ def test_a_command_that_is_welcome_in_an_hour_holds_no_worker(monkeypatch, wait,
 
 
 def test_a_source_that_is_asked_over_http_pulls_each_account_in_the_vendor_s_pool(dags):
-    asked = [name for name in source_names() if connections_of(name)]
+    asked = [name for name in source_names() if accounts_of(name)]
     assert asked
     for name in asked:
         pull = dags[f"ingest_{name}"].get_task("pull")

@@ -167,7 +167,18 @@ def test_another_lake_s_key_is_not_restored_and_a_key_is_replaced_only_when_told
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"key": 7}', '{"key": "zz"}', '{"key": "00"}', json.dumps({"key": OTHER.hex(), "fingerprint": "0" * 16})]
+    "text",
+    [
+        "",
+        "{",
+        "[" * 9_000,
+        "{" + " " * 10_000 + "}",
+        "[]",
+        '{"key": 7}',
+        '{"key": "zz"}',
+        '{"key": "00"}',
+        json.dumps({"key": OTHER.hex(), "fingerprint": "0" * 16}),
+    ],
 )
 def test_a_damaged_key_file_is_one_sentence(own, text, tmp_path):
     lake, path = own

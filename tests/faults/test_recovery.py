@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import os
 import shutil
@@ -17,14 +16,14 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
+from conf import contracts
 from conf.settings import REPOSITORY
-from conf.tables import table, table_names
+from conf.tables import table
 from spark_jobs.bronze.load import load_source
 from spark_jobs.embedded import maintain as maintenance
 from spark_jobs.embedded.maintain import compact, maintain, maintain_small
 from spark_jobs.engine.claims import Claims, claims_on
 from spark_jobs.errors import ClaimHeldError, DamagedTableError, LostClaimError, LostDataError, SelectionError
-from spark_jobs.functions.hashing import content_columns
 from spark_jobs.io.commits import commit_ids, is_there, missing_files
 from spark_jobs.io.lake import Lake
 from spark_jobs.io.publish import Fence, append as append_to
@@ -59,15 +58,7 @@ def run(lake, *selection, **options):
     return worlds.run(lake, home_of(lake), selection=selection, **options)
 
 
-def contents(lake, layers=("silver", "identity", "journeys", "attribution", "segments", "gold")):
-    """Per table a hash of its rows in any order, without what tells one run from another; read without Spark, which is many times slower."""
-    found = {}
-    for name in table_names():
-        if name.split(".")[0] in layers and (stored := open_table(lake.root, name)) is not None:
-            columns = ", ".join(f'"{column}"' for column in content_columns(table(name)))
-            rows = query(stored, f"select {columns} from rows").to_pylist()
-            found[name] = (len(rows), hashlib.sha256("\n".join(sorted(map(repr, rows))).encode()).hexdigest())
-    return found
+contents = worlds.hashes
 
 
 def lose_last_commit(lake, name):
@@ -441,3 +432,30 @@ def test_ops_runs_of_an_older_lake_gets_the_columns_that_came_since(copied):
     assert not any(o.wrote for o in run(copied, "gold.people", "gold.orders_daily"))
     stored = read_arrow(copied.root, "ops.runs")
     assert stored.num_rows > rows.num_rows and pc.sum(pc.is_valid(stored["commits"])).as_py() == stored.num_rows - rows.num_rows
+
+
+def test_events_of_a_wrong_contract_wait_for_it_alone_and_come_back_when_it_is_mended(copied, monkeypatch):
+    before, (right, _) = contents(copied), contracts.contracts()
+    without = {name: schema for name, schema in right.items() if name != "product_viewed"}
+    shutil.rmtree(copied.path("silver.events"))
+    forget(copied)
+
+    def built_with(*said):
+        monkeypatch.setattr("spark_jobs.silver.enrich.contracts.declared_contracts", lambda: said)
+        outcomes = run(copied, "silver.events", force=True)
+        assert {outcome.status for outcome in outcomes} == {"success"}
+        names = query(open_table(copied.root, "silver.events"), "select distinct event_name from rows")["event_name"].to_pylist()
+        open_now = query(
+            open_table(copied.root, "silver.events__quarantine"),
+            "select count(*) as rows from rows where _status = 'open' and _reason = 'contract:product_viewed:unreadable'",
+        )
+        return "product_viewed" in names, len(names), open_now["rows"][0].as_py()
+
+    for _ in range(2):
+        is_there, others, waiting = built_with(without, {"product_viewed": "its file is no JSON"})
+        assert (is_there, others > 2, waiting > 20) == (False, True, True)
+    assert built_with(right, {}) == (True, others + 1, 0)
+    assert contents(copied, ["silver"]) == {name: what for name, what in before.items() if name.startswith("silver.")}
+    # what is stored stays while its contract is wrong again, and the rows that wait are open again, once
+    assert built_with(without, {"product_viewed": "its file is no JSON"}) == (True, others + 1, waiting)
+    assert contents(copied, ["silver"])["silver.events"] == before["silver.events"]

@@ -36,6 +36,7 @@ ALLOWED = {
     "show databases": "gold",
     "show tables in gold like 'people'": "gold",
     "describe gold.people": "person_id",
+    "describe gold.people person_id": "col_name",
     "use gold": "",
 }
 DENIED = (
@@ -88,6 +89,22 @@ DENIED = (
     "explain delete from gold.people",
     "describe delta.`{home}/lake/silver/products`",
     "describe history gold.people",
+    "describe detail gold.people",
+    "describe extended gold.people",
+    "describe formatted gold.people",
+    "describe extended gold.people person_id",
+    "describe extended gold.people as json",
+    "describe database gold",
+    "describe database extended gold",
+    "show table extended in gold like '*'",
+    "show tblproperties gold.people",
+    "show partitions gold.people",
+    "select input_file_name() from gold.people",
+    "select _metadata.file_path from gold.people",
+    "select p._METADATA.file_path from gold.people p",
+    "select `_metadata`.* from gold.people",
+    "select _metadata from gold.people",
+    "select count(*) from gold.people where _metadata.file_path like '%/lake/%'",
     "show create table gold.people",
     "show tables in silver",
     "use default",
@@ -118,13 +135,22 @@ def running(tmp_path_factory):
     write(home / "lake", "gold.people", [{"person_id": "p1"}])
     write(home / "lake", "silver.products", [{"product_id": "p1"}])
     write(home / "lake", "vault.identifiers", [{"value": "a raw address"}])
-    with worlds.home_at(home), services.running(print, small=True) as found:
+    with worlds.services_at(home) as found:
         yield found, home
 
 
 def beeline(found, *words, statements=(), user=None):
     """(exit code, lines of output, errors) of a JDBC client; user: the uid it runs as."""
-    command = ["java", "-Djava.io.tmpdir=/tmp", "-cp", f"{jars.pyspark_jars()}/*", "org.apache.hive.beeline.BeeLine"]
+    # a client that lives for seconds compiles no method a second time
+    command = [
+        "java",
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-Djava.io.tmpdir=/tmp",
+        "-cp",
+        f"{jars.pyspark_jars()}/*",
+        "org.apache.hive.beeline.BeeLine",
+    ]
     command += ["-u", found.jdbc_url, "--outputformat=csv2", "--showHeader=false", "--silent=true", "--force=true", *words]
     command += [word for statement in statements for word in ("-e", statement + ";")]
     who = {} if user is None else {"user": user, "group": user, "extra_groups": []}

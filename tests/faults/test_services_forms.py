@@ -15,7 +15,6 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from conf.doors import AIRFLOW_USER, airflow_password
 from conf.settings import source_names
-from spark_jobs.embedded import services
 from spark_jobs.embedded.airflow_api import AirflowApi, AirflowError, joined_note
 from spark_jobs.io.small import open_table
 from spark_jobs.ops.backfill import campaigns
@@ -35,7 +34,7 @@ def running(built, tmp_path_factory):
     """(services, api, home), running on a copy of the whole small lake; Airflow has read every DAG."""
     home = tmp_path_factory.mktemp("forms")
     shutil.copytree(built[1], home, dirs_exist_ok=True)
-    with worlds.home_at(home), services.running(print, small=True) as found:
+    with worlds.services_at(home) as found:
         api = AirflowApi(found.airflow_url)
         for dag in DAGS:
             api.wait_for_dag(dag)
@@ -49,7 +48,7 @@ def page(running):
     """A browser whose user is logged in."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 1400})
+        page = browser.new_page(viewport={"width": 1400, "height": 1400}, reduced_motion="reduce")
         log_in(page, running[0].airflow_url)
         yield page
         browser.close()
@@ -61,6 +60,19 @@ def log_in(page: Page, url: str) -> None:
     page.locator("input[name=password]").fill(airflow_password())
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(lambda found: "/auth/" not in found)
+
+
+def leave(page: Page) -> None:
+    """Airflow's pages draw and ask again for as long as they are open, and take a core for it."""
+    page.goto("about:blank")
+
+
+def shows(page: Page, url: str, *said: str) -> None:
+    """The page at this address has these texts."""
+    page.goto(url)
+    for one in said:
+        expect(page.get_by_text(one).first).to_be_visible(timeout=30_000)
+    leave(page)
 
 
 def opened(page: Page, url: str, dag: str):
@@ -84,7 +96,9 @@ def submitted(page: Page, form) -> str:
             break
         page.wait_for_timeout(2_000)
     assert answer.value.status == 200, answer.value.text()
-    return answer.value.json()["dag_run_id"]
+    run = answer.value.json()["dag_run_id"]
+    leave(page)
+    return run
 
 
 def ended(api, dag, run, seconds=180):
@@ -118,7 +132,7 @@ def versions(home):
 DRY = (
     ("build_daily", "identity", "2026-03-25 to 2026-03-25 would build ", "- `silver.orders[sandbox_shop]` 2026-03-25"),
     ("build_orders", "orders", "2026-03-25 to 2026-03-25 would build ", "- `gold.orders_daily` 2026-03-25"),
-    (SITE, "pull", "2026-03-25 to 2026-03-25 would build 1 part of 1 table.", "- `silver.events[sandbox_site]` 2026-03-25"),
+    (SITE, "check", "The pull of sandbox_site would land ", "- `silver.events[sandbox_site]` 2026-03-25"),
     ("maintain_tables", "maintain", " compacted", "- `ops.claims`: "),
 )
 
@@ -142,8 +156,7 @@ def test_a_dry_run_says_the_plan_and_does_nothing(dag, first, begun, line, runni
     assert answer["note"] == joined_note("", said)
     assert api.call("GET", f"/assets/events?source_run_id={run}")["asset_events"] == []
     assert versions(home) == before and sorted((home / "landing").rglob("*")) == files
-    page.goto(api.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{first}/links")["extra_links"]["Plan"])
-    expect(page.get_by_text(begun).first).to_be_visible(timeout=30_000)
+    shows(page, api.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{first}/links")["extra_links"]["Plan"], begun)
 
 
 @pytest.mark.parametrize("dag", DAGS)
@@ -166,11 +179,9 @@ def test_a_dry_run_s_answer_stands_on_the_run_s_page_and_behind_the_task_s_link(
     assert answer["state"] == "success" and {t["state"] for t in api.tasks(BACKFILL, run)} == {"success", "skipped"}
     said = f"This would rebuild {worlds.FIRST} to {worlds.LAST}"
     assert said in answer["note"] and all(name in answer["note"] for name in worlds.SOURCES)
-    page.goto(f"{found.airflow_url}/dags/{BACKFILL}/runs/{run}")
-    expect(page.get_by_text(said)).to_be_visible(timeout=30_000)
+    shows(page, f"{found.airflow_url}/dags/{BACKFILL}/runs/{run}", said)
     link = api.call("GET", f"/dags/{BACKFILL}/dagRuns/{run}/taskInstances/plan/links")["extra_links"]["Plan"]
-    page.goto(link)
-    expect(page.get_by_text("sandbox_marketing: pulled again")).to_be_visible(timeout=30_000)
+    shows(page, link, "sandbox_marketing: pulled again")
 
 
 def test_campaigns_sources_and_models_are_picked_from_lists(running, page):

@@ -11,6 +11,7 @@ import pytest
 
 from conf.settings import REPOSITORY
 from spark_jobs.embedded import healthy, services
+from tests.whole import worlds
 
 pytestmark = pytest.mark.timeout(900)
 # asks the server for something, waits until it is told to ask again
@@ -36,7 +37,7 @@ def starter(tmp_path_factory):
     """(process of `up`, its home, its log): everything is up."""
     home = tmp_path_factory.mktemp("up") / "home"
     log = home.with_name("up.log")
-    env = {**os.environ, "THROUGHLINE_HOME": str(home), "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
+    env = {**os.environ, **worlds.FEW_ROWS_JVM, "THROUGHLINE_HOME": str(home), "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-m", "spark_jobs", "up"], cwd=REPOSITORY, env=env, stdout=out, stderr=out)
     try:
@@ -65,6 +66,12 @@ def command(home, *words):
 def state(monkeypatch, home):
     monkeypatch.setenv("THROUGHLINE_HOME", str(home))
     return services.running_state()
+
+
+def wait_until_up(monkeypatch, home, seconds):
+    """Asked in this process: the command, asked again and again, would take the CPU from what is to come up."""
+    wait_until(lambda: not any(services.ailments(state(monkeypatch, home)).values()), seconds)
+    assert "services   up: Airflow" in command(home, "status").stdout
 
 
 def ask(home, port):
@@ -104,7 +111,7 @@ def test_a_killed_spark_server_is_told_started_again_and_its_client_says_so(star
     again = state(monkeypatch, home)
     assert again["pids"]["spark"] != pid and again["ports"]["connect"] == port
     assert "spark ended with code -9 and is started again" in log.read_text()
-    wait_until(lambda: "services   up: Airflow" in command(home, "status").stdout, 60)
+    wait_until_up(monkeypatch, home, 60)
     client = ask(home, port)
     assert client.communicate("\n", timeout=120)[0] == "answered 3\nanswered 4\n"
 
@@ -115,7 +122,7 @@ def test_a_killed_part_of_airflow_is_started_again(starter, monkeypatch, name):
     pid = state(monkeypatch, home)["pids"][name]
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: f"{name} ended with code -9 and is started again" in log.read_text(), 20)
-    wait_until(lambda: "services   up: Airflow" in command(home, "status").stdout, 120)
+    wait_until_up(monkeypatch, home, 120)
     assert state(monkeypatch, home)["pids"][name] != pid
 
 

@@ -1,4 +1,7 @@
-"""What `make real` leaves, against what is known of the three data sets."""
+"""What `make real` leaves, against what is known of the three data sets.
+
+Costs about ten minutes on two cores: the three data sets from their files to gold.
+"""
 
 import os
 import subprocess

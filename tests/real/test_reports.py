@@ -1,4 +1,7 @@
-"""What came out wrong for somebody once, against what is right: ../shared/data/reports has a folder per report, with its input."""
+"""What came out wrong for somebody once, against what is right: ../shared/data/reports has a folder per report, with its input.
+
+Costs about four minutes on two cores: a small lake per report.
+"""
 
 import datetime as dt
 import json

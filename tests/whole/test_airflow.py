@@ -30,7 +30,7 @@ def running(built, tmp_path_factory):
     home = tmp_path_factory.mktemp("airflow")
     shutil.copytree(other / "vault", home / "vault")
     worlds.make_drops(home)
-    with worlds.home_at(home), services.running(print, small=True) as found:
+    with worlds.services_at(home) as found:
         yield found, Lake(lake.spark, str(home / "lake")), home
 
 

@@ -1,4 +1,7 @@
-"""The whole selection by one spark-submit on a real standalone cluster: one master, two workers."""
+"""The whole selection by one spark-submit on a real standalone cluster: one master, two workers.
+
+Costs about five minutes on two cores: one world, built in this process and by the cluster.
+"""
 
 import contextlib
 import os
@@ -31,7 +34,7 @@ def free_port() -> int:
 @pytest.fixture
 def master(tmp_path):
     """spark://… of a cluster that ends with the test."""
-    port, env = free_port(), {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    port, env = free_port(), {**os.environ, **worlds.FEW_ROWS_JVM, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
     url = f"spark://127.0.0.1:{port}"
     head = "org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"
     hand = "org.apache.spark.deploy.worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "2g", "--webui-port", "0"
@@ -72,7 +75,13 @@ def test_one_submit_builds_the_same_tables(built, tmp_path, master, monkeypatch)
     words = [*submit_command(), "--conf", "spark.executor.memory=1g", *confs, str(REPOSITORY / "spark_jobs" / "__main__.py")]
     words += ["run", *worlds.SELECTION, "--from", str(worlds.FIRST), "--to", str(worlds.LAST)]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_"))}
-    env |= {"THROUGHLINE_HOME": str(own), "PYTHONPATH": str(REPOSITORY), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    env |= {
+        **worlds.FEW_ROWS_JVM,
+        "THROUGHLINE_HOME": str(own),
+        "PYTHONPATH": str(REPOSITORY),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
     done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=3000)
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
     assert re.search(r'"wrote": \d+', done.stdout)

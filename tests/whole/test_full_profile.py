@@ -1,4 +1,7 @@
-"""The full profile, without Docker: the services of docker/compose.yml (PostgreSQL, Airflow, a Spark cluster) build a whole small world."""
+"""The full profile, without Docker: the services of docker/compose.yml (PostgreSQL, Airflow, a Spark cluster) build a whole small world.
+
+Costs about four minutes on two cores: the services started, and one world built by them.
+"""
 
 import contextlib
 import os
@@ -56,7 +59,7 @@ def test_a_world_built_by_the_services_of_compose_is_that_of_one_process(built, 
     home = tmp_path_factory.mktemp("full")
     shutil.copytree(other / "vault", home / "vault")
     worlds.make_drops(home)
-    with worlds.home_at(home), services.running(print, small=True, profile="full") as found:
+    with worlds.services_at(home, "full") as found:
         pids = [service.process.pid for service in found.running]
         assert {service.name for service in found.running} >= {
             "postgres",

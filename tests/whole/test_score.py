@@ -1,4 +1,7 @@
-"""5,000 people of the sandbox world, from drop files to credits: the lake is right about what is true."""
+"""5,000 people of the sandbox world, from drop files to credits: the lake is right about what is true.
+
+Costs about four minutes on two cores: the world of 5,000 people, built once.
+"""
 
 from pathlib import Path
 

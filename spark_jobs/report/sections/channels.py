@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from conf.names import UNATTRIBUTED
 from spark_jobs.report.facts import Facts
 from spark_jobs.report.palette import REST_COLOUR
-from spark_jobs.report.wording import UNATTRIBUTED
 
 TABLES = ()
 

@@ -50,10 +50,10 @@ def failed_checks(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]
     return records(
         connection,
         """with checked as (
-             select q.*, coalesce(r.source, '') as source, coalesce(r.finished_at, r.started_at) as ended_at
+             select q.*, coalesce(r.source, '') as source, r.number, coalesce(r.finished_at, r.started_at) as ended_at
              from ops_quality_results q left join ops_runs r on r.run_id = q.run_id and r.table_name = q.table_name
            ), newest as (
-             select *, rank() over (partition by table_name, source order by ended_at desc nulls last, run_id desc) as place from checked
+             select *, rank() over (partition by table_name, source order by number desc nulls last, ended_at desc nulls last, run_id desc) as place from checked
            )
            select table_name, source, check_id, severity, observed, sample, rows_checked, rows_failed
            from newest where place = 1 and not passed
@@ -68,6 +68,6 @@ def failed_runs(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return records(
         connection,
         """select table_name, coalesce(source, '') as source, from_date, to_date, error, coalesce(finished_at, started_at) as ended_at
-           from ops_runs where status = 'failed' qualify row_number() over (partition by table_name, source order by ended_at desc) = 1
+           from ops_runs where status = 'failed' qualify row_number() over (partition by table_name, source order by number desc nulls last, ended_at desc) = 1
            order by ended_at desc limit 10""",
     )

@@ -202,14 +202,18 @@ def judge_values(text: str, names: pa.Array, properties: pa.Array) -> pa.Array:
     return pa.StructArray.from_arrays([reasons, drift], fields=list(ARROW_VERDICT))
 
 
-def with_contract(events: DataFrame, declared: Mapping[str, Mapping[str, Any]] | None = None) -> DataFrame:
+def with_contract(events: DataFrame, declared: Mapping[str, Mapping[str, Any]] | None = None, unreadable: Iterable[str] = ()) -> DataFrame:
     """The events with `_reason` where they break their contract (one that they carry already stands) and `_drift`: what of them the
-    contract does not know, or knows otherwise.
+    contract does not know, or knows otherwise. An event whose contract cannot be read waits for it; every other goes on.
 
     events: any grain, with event_name, properties (as received, before personal fields are emptied) and _reason.
-    declared: event_name -> schema; the files of conf/contracts unless given.
+    declared: event_name -> schema, and unreadable: the names whose contracts are wrong; both by the files of conf/contracts unless declared
+    is given.
     """
-    known = declared_contracts() if declared is None else declared
+    known, wrong = declared_contracts() if declared is None else (declared, unreadable)
+    if wrong := sorted(wrong):
+        waits = F.concat(F.lit("contract:"), "event_name", F.lit(":unreadable"))
+        events = events.withColumn("_reason", F.coalesce("_reason", F.when(F.col("event_name").isin(wrong), waits)))
     if not known:
         return events.withColumn("_drift", F.lit(None).cast(VERDICT.partition("drift ")[2]))
     text = json.dumps(known, sort_keys=True)

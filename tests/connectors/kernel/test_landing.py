@@ -115,3 +115,12 @@ def test_a_manifest_that_is_none_is_named(tmp_path, content):
     (done.folder / "manifest.json").write_text(content)
     with pytest.raises(ConnectorError, match=r"2026-11-19/1/manifest\.json: not .*; move its folder away and pull again"):
         landed(tmp_path, "shop", "orders")
+
+
+def test_each_folder_that_is_made_is_durable_in_its_own(tmp_path, monkeypatch):
+    synced = []
+    fsync = module.fsync_folder
+    monkeypatch.setattr(module, "fsync_folder", lambda folder: (synced.append(folder), fsync(folder)))
+    done = Landing(tmp_path / "landing", "run-1").land_records(piece(), [Record(1, b"{}")], AT)
+    wanted = [done.folder, *done.folder.parents]
+    assert set(wanted[: wanted.index(tmp_path / "landing") + 1]) <= set(synced)

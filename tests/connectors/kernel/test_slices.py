@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from connectors.kernel.errors import StreamDeclarationError, TooMuchDataError
-from connectors.kernel.slices import Shape, Window, answered, questions, together, windows
+from connectors.kernel.slices import Shape, Window, answered, parted, questions, together, windows
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 DAYS = (date(2026, 11, 18), date(2026, 11, 19))
@@ -121,3 +121,14 @@ def test_days_are_asked_for_together_as_evenly_as_they_can_be_and_too_much_in_ha
     first, second = asked[0].halved(DAY)
     assert first == days[0] and second.slice_id == "2026-11-02~2026-11-03" and first.halved(DAY) is None
     assert questions(days, Shape("range", START)) == days and questions([], shape) == [] and together(days[:1]) == days[0]
+
+
+def test_what_was_begun_under_an_earlier_end_is_found_again():
+    every = [Window(at(1), at(10)), Window(at(10), NOW)]
+    begun = Window(at(10), at(15)).slice_id
+    assert parted(every, [begun, "2026-11-19", Window(at(2), at(3)).slice_id]) == [every[0], Window(at(10), at(15)), Window(at(15), NOW)]
+    # one that is still asked for as it was, and one of a later end
+    for one in (every[1].slice_id, Window(at(10), at(25)).slice_id):
+        assert parted(every, [one]) == every
+    days = [Window(at(18), at(19), date(2026, 11, 18)), Window(None, None)]
+    assert parted(days, [Window(at(18), at(18, 5)).slice_id]) == days

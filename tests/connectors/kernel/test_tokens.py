@@ -6,11 +6,15 @@ import json
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from connectors.kernel.auth import Credentials
 from connectors.kernel.errors import BrokenContractError, CredentialsError, ForeignOriginError, TemporaryError
@@ -198,3 +202,50 @@ def test_nothing_of_it_is_shown(there, tmp_path):
 def test_a_token_is_not_asked_for_in_clear():
     with pytest.raises(ForeignOriginError, match=r"token_url is http://login\.example\.com/token; give an https:// URL"):
         form_poster("http://login.example.com/token")
+
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def signing(there: Vendor, tmp_path: Path, key: str = PEM, subject: str = "ann", clock: Clock | None = None) -> OAuth2:
+    claims = {"aud": "https://login.example.com", "sub": subject}
+    seed = Credentials("crm_main", {"login": "client-1", "password": key})
+    return OAuth2("jwt_bearer", seed, form_poster(f"{there.url}/token"), tmp_path / "tokens.sqlite", clock or Clock(), claims)
+
+
+def test_a_signed_assertion_says_who_asks_for_how_long_and_no_secret(there, tmp_path):
+    there.says(Said(content={"access_token": "canary-access-1", "expires_in": 1800}))
+    clock = Clock()
+    clock.now = time.time()
+    made = signing(there, tmp_path, clock=clock)
+    assert made.headers() == bearer(1) == made.headers()
+    (asked,) = there.asked
+    form = dict(parse_qsl(asked.body.decode()))
+    assert form.pop("grant_type") == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    said = jwt.decode(form.pop("assertion"), KEY.public_key(), ["RS256"], audience="https://login.example.com")
+    assert not form and (said["iss"], said["sub"], said["exp"] - said["iat"]) == ("client-1", "ann", 180)
+
+
+def test_another_subject_is_another_seed(there, tmp_path):
+    there.says(Said(content={"access_token": "canary-access-1"}), Said(content={"access_token": "canary-access-2"}))
+    assert [signing(there, tmp_path, subject=one).headers() for one in ("ann", "ben")] == [bearer(1), bearer(2)]
+
+
+@pytest.mark.parametrize("key", ["no key", PEM[100:], PEM[:200]])
+def test_a_key_that_is_none_is_named_and_not_shown(there, tmp_path, key):
+    with pytest.raises(CredentialsError, match="connection crm_main: password is no RSA private key in PEM") as error:
+        signing(there, tmp_path, key).headers()
+    assert key not in str(error.value) and error.value.__cause__ is None and not there.asked
+
+
+def test_where_a_token_holds_is_known_to_every_process_and_forgotten_with_it(there, tmp_path):
+    seed = {"login": "client-1", "password": "canary-secret"}
+    first = {"access_token": "canary-access-1", "instance_url": "https://acme.example.com", "signature": "canary-signature"}
+    there.says(Said(content=first), Said(content={"access_token": "canary-access-2"}))
+    made = auth(there, tmp_path, seed=seed, grant="client_credentials")
+    other = auth(there, tmp_path, seed=seed, grant="client_credentials")
+    assert made.named("instance_url") == other.named("instance_url") == "https://acme.example.com" and len(there.asked) == 1
+    assert b"canary-signature" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    other.renew()
+    assert made.named("instance_url") == "" and len(there.asked) == 2

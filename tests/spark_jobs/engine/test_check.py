@@ -12,7 +12,7 @@ from conf.settings import SettingsError
 from conf.tables import Check, Field, table
 from spark_jobs.engine import check, runner
 from spark_jobs.engine.check import mistakes
-from spark_jobs.errors import SelectionError
+from spark_jobs.errors import SelectionError, ThroughlineError
 from spark_jobs.io.lake import Lake
 from spark_jobs.job import jobs
 from tests.real.reports import conf_with
@@ -28,6 +28,11 @@ def with_mapping(change):
     said["streams"]["order_lines"]["tables"]["silver.order_lines"]["columns"] |= change
     source = yaml.safe_load((settings.CONF / "sources/sandbox_shop.yml").read_text(encoding="utf-8"))
     return source, said
+
+
+def test_every_declaration_of_the_repository_is_right(spark, home):
+    assert list(mistakes((), lambda: spark)) == []
+    assert list(home.iterdir()) == []
 
 
 def test_what_is_right_is_said_to_be_right_and_leaves_nothing(spark, home):
@@ -82,6 +87,40 @@ def test_what_a_mapping_says_besides_columns_is_tried_too(spark, home, tmp_path,
     with conf_with(tmp_path / "conf", (source, mapping)):
         (found,) = mistakes(["silver.order_lines"], lambda: spark)
     assert re.search(said, found), found
+
+
+def without(columns, change=None):
+    """The shop's order lines with some columns not mapped, and others mapped otherwise."""
+    source, mapping = with_mapping(change or {})
+    for name in columns:
+        del mapping["streams"]["order_lines"]["tables"]["silver.order_lines"]["columns"][name]
+    return source, mapping
+
+
+@pytest.mark.parametrize(
+    ("mapping", "said"),
+    [
+        (without(["currency"]), "nothing fills currency, never null by conf/tables/silver/order_lines.yml; map what is missing"),
+        (without([], {"currency": None}), "nothing fills currency, never null"),
+        (without([], {"currency": "null"}), "nothing fills currency, never null"),
+        (without(["line_amount", "unit_amount"]), "nothing fills line_amount (or unit_amount), never null"),
+        # the day that is made of the instant is not said to be missing too
+        (without(["ordered_at", "quantity"]), "nothing fills ordered_at and quantity, never null"),
+    ],
+)
+def test_a_column_that_is_never_null_and_not_mapped_is_one_sentence_with_its_file(spark, home, tmp_path, mapping, said):
+    with conf_with(tmp_path / "conf", mapping):
+        (found,) = mistakes(["silver.order_lines"], lambda: spark)
+        with pytest.raises(SettingsError) as raised:
+            runner.tried(Lake(spark, str(home / "lake")), jobs()["silver.order_lines"], "sandbox_shop", check.DAY)
+    assert found == str(raised.value)
+    assert found.startswith(f"conf/mappings/sandbox_shop.yml, silver.order_lines: stream order_lines: columns: {said}")
+
+
+@pytest.mark.parametrize("columns", [["line_number", "updated_at", "description"], ["line_amount"], ["unit_amount"]])
+def test_what_a_job_makes_itself_need_not_be_mapped(spark, home, tmp_path, columns):
+    with conf_with(tmp_path / "conf", without(columns)):
+        assert list(mistakes(["silver.order_lines"], lambda: spark)) == []
 
 
 def test_fields_that_spark_does_not_know_are_named_by_their_stream(spark, home, tmp_path):
@@ -160,6 +199,42 @@ def test_what_check_would_have_named_ends_a_run_as_a_mistake_that_no_retry_mends
     monkeypatch.setattr(runner, "table", lambda name: contract if name == "gold.orders_daily" else table(name))
     with pytest.raises(SettingsError, match=r"UNRESOLVED_COLUMN.*orderz.*look in conf/tables/gold/orders_daily\.yml"):
         runner.Runner(Lake(spark, str(home / "lake")), "test").run(["gold.orders_daily"], check.DAY)
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "name", "source"),
+    [
+        ("rules/segments.yml", "orders >= 3", "ordrs >= 3", "segments.memberships", None),
+        ("rules/attribution.yml", "{kind: linear}", "{kind: liniar}", "attribution.credits", None),
+        ("mappings/sandbox_shop.yml", "quantity: quantity", "quantity: quantiti", "silver.order_lines", "sandbox_shop"),
+        ("sources/sandbox_shop.yml", "connector:", "conector:", "silver.order_lines", "sandbox_shop"),
+    ],
+    ids=("rule", "model", "mapping", "source"),
+)
+def test_a_wrong_declaration_is_said_by_check_and_ends_a_run_with_the_same_sentence(
+    spark, home, tmp_path, file, right, wrong, name, source
+):
+    with conf_with(tmp_path / "conf"):
+        path = tmp_path / "conf" / file
+        text = path.read_text(encoding="utf-8")
+        assert right in text
+        path.write_text(text.replace(right, wrong), encoding="utf-8")
+        found = list(mistakes([name], lambda: spark))
+        with pytest.raises((SettingsError, ThroughlineError)) as raised:
+            runner.Runner(Lake(spark, str(home / "lake")), "test").run([name], check.DAY, source and settings.checked(source).source)
+    assert str(raised.value) in found and file in str(raised.value) and getattr(raised.value, "exit_code", 2) == 2
+    assert not (home / "lake" / name.replace(".", "/")).exists()
+
+
+def test_a_column_that_no_job_makes_is_said_by_check_and_ends_a_run_with_the_same_sentence(spark, home, monkeypatch):
+    contract = table("gold.orders_daily")
+    more = dataclasses.replace(contract, columns=(*contract.columns, Field("largest_amount", "decimal(28,2)")))
+    monkeypatch.setattr(runner, "table", lambda name: more if name == "gold.orders_daily" else table(name))
+    (found,) = mistakes(["gold.orders_daily"], lambda: spark)
+    with pytest.raises(ThroughlineError) as raised:
+        runner.Runner(Lake(spark, str(home / "lake")), "test").run(["gold.orders_daily"], check.DAY)
+    assert found == str(raised.value) and "has no columns ['largest_amount'], which conf/tables/gold/orders_daily.yml" in found
+    assert raised.value.exit_code == 2
 
 
 def test_a_wrong_file_needs_no_spark_and_is_named_once(home, tmp_path):

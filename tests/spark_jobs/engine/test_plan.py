@@ -1,4 +1,4 @@
-"""What a run would build is told before it, and is what it then builds. A small lake of its own: about 60 s."""
+"""What a run would build is told before it, and is what it then builds."""
 
 import json
 import shutil
@@ -21,21 +21,16 @@ def planned(lake: Lake, home, changed: bool = False, days=worlds.DAYS) -> dict[s
 
 
 @pytest.fixture(scope="module")
-def world(spark, tmp_path_factory):
-    home = tmp_path_factory.mktemp("planned")
-    worlds.make_drops(home)
-    worlds.pull(home)
-    return worlds.load(spark, home), home
+def ran(built, loaded, tmp_path_factory):
+    """(lake, home, how many parts its first run built), a copy of the shared one."""
+    lake, home = built
+    own = tmp_path_factory.mktemp("planned") / "home"
+    shutil.copytree(home, own)
+    return Lake(lake.spark, str(own / "lake")), own, loaded[2]
 
 
-@pytest.fixture(scope="module")
-def ran(world):
-    lake, home = world
-    return lake, home, worlds.run(lake, home)
-
-
-def test_before_the_first_run_everything_is_to_be_built_and_nothing_is_written(world):
-    lake, home = world
+def test_before_the_first_run_everything_is_to_be_built_and_nothing_is_written(loaded):
+    lake, home, _ = loaded
     before = sorted(home.rglob("*"))
     found = planned(lake, home)
     assert set(found.values()) == {("never built", False)}
@@ -44,7 +39,7 @@ def test_before_the_first_run_everything_is_to_be_built_and_nothing_is_written(w
 
 
 def test_a_plan_is_what_the_run_then_does(ran, tmp_path):
-    lake, home, outcomes = ran
+    lake, home, parts = ran
     assert set(planned(lake, home).values()) == {("nothing changed", True)}
     own = tmp_path / "late"
     shutil.copytree(home, own)
@@ -61,7 +56,7 @@ def test_a_plan_is_what_the_run_then_does(ran, tmp_path):
     assert not sessions.is_idle
     built = [o.table for o in worlds.run(late, own, days=days, changed=True) if o.status != "skipped"]
     assert set(built) <= {one.table for one in found if not one.is_idle}
-    assert len(outcomes) == len(found)
+    assert parts == len(found)
 
 
 def test_the_command_prints_the_plan_and_its_sum(ran):

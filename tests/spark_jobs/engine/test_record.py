@@ -96,3 +96,31 @@ def test_work_is_done_only_while_its_table_is_there(tmp_path):
         )
         recorder.add(outcome, 3)
         assert [recorder.is_done(name, source, "s", version) for version in (3, -1)] == [True, False]
+
+
+class Clock(dt.datetime):
+    """A clock that goes back a day with every look at it."""
+
+    looks = 0
+
+    @classmethod
+    def now(cls, tz=None):
+        cls.looks += 1
+        return dt.datetime(2026, 4, 1, tzinfo=tz) - dt.timedelta(days=cls.looks)
+
+
+def test_a_clock_that_is_set_back_makes_no_older_run_the_newest(tmp_path, monkeypatch):
+    lake = Lake(lambda: pytest.fail("needs no Spark"), str(tmp_path))
+    monkeypatch.setattr("spark_jobs.engine.record.dt.datetime", Clock)
+    for number in range(1, 4):
+        own = Recorder(lake, "p")
+        own.prepare(["journeys.sessions"])
+        for part in "ab":
+            outcome = Outcome("journeys.sessions", "shop", Range(day(1), day(1)), "success", started_at=Clock.now(dt.UTC))
+            own.add(replace(outcome, run_id=f"{number}{part}", signature=f"code {number}"), number)
+        own.flush()
+    fresh = Recorder(lake, "q")
+    fresh.prepare(["journeys.sessions"])
+    assert [run["run_id"] for run in fresh.past] == ["1a", "1b", "2a", "2b", "3a", "3b"]
+    assert fresh.last("journeys.sessions", "shop")["signature"] == "code 3"
+    assert fresh.next_number("journeys.sessions", "shop") == 7 and fresh.next_number("journeys.sessions", "other") == 1

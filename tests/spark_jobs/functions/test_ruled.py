@@ -72,6 +72,11 @@ def test_sql_that_cannot_stand_there_is_named_before_anything_runs(spark, change
     assert "\n" not in str(error.value)
 
 
+def test_a_segment_s_condition_may_name_the_day_that_is_told(spark, changed):
+    changed("segments", ("segments", 1, "when"), "datediff(as_of, last_order_date) > 60")
+    refuse_wrong_sql(("segments",), spark)
+
+
 @pytest.mark.parametrize("sql", ["100 / orders > 1", "cast(favourite_channel as int) > 1"])
 def test_a_condition_that_fails_on_a_row_is_the_rules_fault_and_tells_no_value(spark, changed, sql):
     changed("segments", ("segments", 1, "when"), sql)

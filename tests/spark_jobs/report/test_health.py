@@ -4,6 +4,7 @@ import datetime as dt
 import json
 
 from spark_jobs.io.commits import seen_at
+from spark_jobs.report import wording
 from spark_jobs.report.health import count_rows, open_quarantine, table_health
 
 NOW = dt.datetime(2026, 5, 3, 12, tzinfo=dt.UTC)
@@ -77,6 +78,23 @@ def test_a_run_that_found_nothing_to_do_keeps_the_table_fresh_and_its_counts(lak
     write("ops.ledger", [ledger("r1")])
     health = health_of(lake)
     assert (health.status, health.last_status, health.rows_in) == ("ok", "skipped", 10)
+
+
+def test_the_newest_run_is_so_by_its_number_and_not_by_a_clock(lake, write):
+    write("ops.runs", [run("old", 5), run("ahead", -48, number=1), run("after", 1, number=2, status="failed", error="broken")])
+    health = health_of(lake)
+    assert (health.status, health.error, health.last_run_at) == ("failed", "broken", NOW - dt.timedelta(hours=1))
+    write("ops.runs", [run("repaired", 0.5, number=3)])
+    assert (health_of(lake).status, health_of(lake).age_hours) == ("ok", 0.5)
+
+
+def test_a_success_that_is_still_to_come_makes_nothing_fresh(lake, write):
+    write("ops.runs", [run("skewed", -0.1)])
+    assert health_of(lake).status == "ok"
+    write("ops.runs", [run("ahead", -48)])
+    health = health_of(lake)
+    assert (health.status, wording.ago(health.age_hours)) == ("late", "2 days ahead of this clock")
+    assert [wording.ago(one) for one in (None, 0.0, 5.0)] == ["–", "0 min ago", "5 h ago"]
 
 
 def test_one_failed_source_makes_the_table_failed_and_says_why(lake, write):

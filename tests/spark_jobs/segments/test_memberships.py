@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from conf.settings import rules
-from spark_jobs.segments.memberships import enter_and_leave
+from spark_jobs.segments.memberships import current_segments, enter_and_leave
 
 PROFILES = "person_id STRING, orders BIGINT, revenue_amount DECIMAL(18,2), sessions BIGINT"
 TRAITS = "person_id STRING, trait STRING, value STRING"
@@ -61,3 +61,11 @@ def test_who_comes_back_has_a_second_stay(stays):
 def test_a_day_before_the_newest_changes_nothing(stays):
     now = stays(WEDNESDAY)
     assert stays(MONDAY, now, stage="dormant") == now
+
+
+def test_a_condition_may_ask_for_the_day_that_is_told(spark):
+    profiles = spark.createDataFrame([("p1", MONDAY), ("p2", TUESDAY), ("p3", None)], "person_id STRING, last_order_date DATE")
+    nobody = spark.createDataFrame([], TRAITS), spark.createDataFrame([], RFM)
+    quiet = {"segments": [{"name": "quiet", "when": "datediff(as_of, last_order_date) >= 2"}]}
+    found = {day: {row["person_id"] for row in current_segments(profiles, *nobody, quiet, day).collect()} for day in (TUESDAY, WEDNESDAY)}
+    assert found == {TUESDAY: set(), WEDNESDAY: {"p1"}}
