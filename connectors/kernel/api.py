@@ -95,6 +95,10 @@ class Api:
         """What each call says beside its signature."""
         return {}
 
+    def pause(self, headers: Mapping[str, str]) -> float:
+        """The seconds for which nobody asks as the account after an answer with these headers: some vendors say how much of a limit is used."""
+        return 0.0
+
     def calls(self, stream: Stream, account: Account, window: Window) -> Iterator[Call]:
         """The first calls of a window, each with pages of its own."""
         yield call_of(stream, texts_of(stream, account, window))
@@ -102,7 +106,7 @@ class Api:
     def pages(self, client: Client, stream: Stream, account: Account, window: Window) -> Iterator[Page]:
         """All pages of a window."""
         for call in self.calls(stream, account, window):
-            yield from pages(client, call, stream.turn, stream.records)
+            yield from pages(client, call, stream.turn, stream.records, size=str(stream.said.get("page_size", "")))
 
     def records(self, stream: Stream, account: Account, page: Page) -> Iterable[bytes]:
         """A page's records, as the vendor wrote them."""
@@ -194,7 +198,12 @@ class Api:
             budget = Budget(name, stream.limits, made(home() / "state") / "budgets.sqlite")
         headers = self.headers(stream, account)
         return Client(
-            self.base_url(source, account, credentials), self.auth(source, account, credentials), budget, rules=self.rules, headers=headers
+            self.base_url(source, account, credentials),
+            self.auth(source, account, credentials),
+            budget,
+            rules=self.rules,
+            headers=headers,
+            pause=self.pause,
         )
 
     def _accounts(self, stream: Stream, scope: Scope) -> list[Account]:
@@ -292,7 +301,7 @@ class Api:
         held, is_all = beginning(found)
         if is_all and told.sha256 == last and scope.limit is None:
             return None
-        origin: dict[str, Any] = {"path": str(stream.said["path"]), "window": window.slice_id, "request_id": hashlib.sha256(
+        origin: dict[str, Any] = {"path": call_of(stream, texts_of(stream, account, window)).path, "window": window.slice_id, "request_id": hashlib.sha256(
             f"{landing.run_id}/{stream.title}/{account.name}/{window.slice_id}".encode()).hexdigest()[:16]}  # fmt: skip
 
         def rest() -> Iterator[PageRecord]:

@@ -53,16 +53,21 @@ PAUSE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Rule:
-    """Answers with one of the statuses (none given: any) whose body has one of the values at `path` mean `verdict`, a key of ERRORS or ok."""
+    """Answers with one of the statuses (none given: any) whose body has one of the values at `path`, or a text there that has `words` in it, mean
+    `verdict`, a key of ERRORS or ok."""
 
     verdict: str
     statuses: frozenset[int] = ANY
     path: tuple[str | int, ...] = ()
     values: frozenset[Any] = frozenset()
+    words: str = ""
 
     def fits(self, status: int, body: object) -> bool:
         """Whether an answer is meant."""
-        return (not self.statuses or status in self.statuses) and (not self.path or _hashable(at(body, self.path)) in self.values)
+        if self.statuses and status not in self.statuses:
+            return False
+        said = _hashable(at(body, self.path)) if self.path else None
+        return not self.path or said in self.values or (bool(self.words) and isinstance(said, str) and self.words in said)
 
 
 ERRORS: Mapping[str, tuple[type[ConnectorError], str]] = {
@@ -132,6 +137,7 @@ class Client:
         deadline_seconds: for a call with all its tries and waits; tries: of a call that fails by the vendor's fault.
         most_bytes: what an answer may hold when it is unpacked.
         headers: of every call, as an API version.
+        pause: the seconds for which an answer's headers say that nobody should ask, 0 for none; they count where there is a budget.
     """
 
     base_url: str
@@ -148,6 +154,7 @@ class Client:
     wait: Callable[[tenacity.RetryCallState], float] = FULL_JITTER
     sleep: Callable[[float], None] = time.sleep
     calls: int = 0
+    pause: Callable[[Mapping[str, str]], float] = lambda _: 0.0
 
     def __post_init__(self) -> None:
         refuse_clear(self.base_url, "base_url")
@@ -228,6 +235,8 @@ class Client:
                         stream=True,
                     )
                 )
+                if self.budget and (seconds := self.pause(response.headers)):
+                    self.budget.pause(seconds)
                 if stack is not None and response.ok:
                     stack.push(own.pop_all())
                     answer = Answer(response.status_code, response.headers, b"", self._said(title), response.url)
@@ -283,7 +292,8 @@ class Client:
         if isinstance(error, PassingError):
             is_rate = isinstance(error, RateLimitedError)
             # some vendors say on every answer when their window ends
-            error.retry_after = wait_asked(answer.headers, RESET_HEADERS if is_rate else RESET_HEADERS[:1])
+            asked = wait_asked(answer.headers, RESET_HEADERS if is_rate else RESET_HEADERS[:1])
+            error.retry_after = (self.pause(answer.headers) or None) if asked is None and is_rate else asked
             if self.budget and is_rate:
                 self.budget.pause(PAUSE_SECONDS if error.retry_after is None else error.retry_after)
         raise error

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class FailedJobError(PassingError):
 class Jobs:
     """The jobs of one stream's account.
 
-    title: how a person names the stream; most_seconds: how long a report may take. sleep, clock: how time passes; another one only in tests.
+    title: how a person names the stream; most_seconds: how long a report may take; fresh_seconds: how old one may be that is taken over from a
+    pull before: what it says was true then. sleep, clock: how time passes; another one only in tests.
     """
 
     title: str
@@ -41,6 +42,7 @@ class Jobs:
     most_seconds: float = 3600.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    fresh_seconds: float = 7 * 86_400.0
 
     def done(self, slice_id: str, submit: Callable[[], str], poll: Callable[[str], bool], say: Say) -> str:
         """The id of a report that is ready.
@@ -73,8 +75,8 @@ class Jobs:
         return tuple(key for key, said in self._read().items() if said.get("id"))
 
     def forget(self, slice_id: str) -> None:
-        """Its report is landed, or nobody wants it any more."""
-        self._write({key: said for key, said in self._read().items() if key != slice_id})
+        """Its report is landed, or nobody wants it any more; and those of its parts, slice_id/part."""
+        self._write({key: said for key, said in self._read().items() if key != slice_id and not key.startswith(f"{slice_id}/")})
 
     def _submitted(self, slice_id: str, submit: Callable[[], str]) -> str:
         wish = {"asked_at": datetime.now(UTC).isoformat(), "id": None}
@@ -97,16 +99,17 @@ class Jobs:
     def _read(self) -> Mapping[str, Any]:
         try:
             said = json.loads(self.file.read_bytes())
-        except (FileNotFoundError, ValueError):
+            since = datetime.now(UTC) - timedelta(seconds=self.fresh_seconds)
+            return {key: one for key, one in said.items() if datetime.fromisoformat(one["asked_at"]) >= since}
+        except (FileNotFoundError, ValueError, AttributeError, KeyError, TypeError):
             return {}
-        return said if isinstance(said, dict) else {}
 
     def _write(self, jobs: Mapping[str, Any]) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_durably(self.file, json.dumps(jobs).encode())
 
 
-def jobs_of(source: str, account: str, stream: str, most_seconds: float = 3600.0) -> Jobs:
+def jobs_of(source: str, account: str, stream: str, most_seconds: float = 3600.0, fresh_seconds: float = 7 * 86_400.0) -> Jobs:
     """The jobs of a stream in this home."""
     file = made(home() / "state") / "jobs" / source / account / f"{stream}.json"
-    return Jobs(f"{source}.{stream} ({account})", file, most_seconds)
+    return Jobs(f"{source}.{stream} ({account})", file, most_seconds, fresh_seconds=fresh_seconds)

@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 import msgspec
 import requests
 
-from connectors.kernel.errors import BrokenContractError, StreamDeclarationError
+from connectors.kernel.errors import BrokenContractError, StreamDeclarationError, TooMuchDataError
 from connectors.kernel.http import Answer, Call, Client
 
 # A stream of more pages is one that does not end
@@ -50,10 +50,10 @@ def by_page(call: Call, answer: Answer, count: int, *, name: str = "page", first
     return with_params(call, {name: int(call.params.get(name, first)) + 1}) if count else None
 
 
-def by_cursor(call: Call, answer: Answer, count: int, *, path: Path, name: str, in_body: bool = False) -> Call | None:
-    """The next call says the cursor that stands at `path` of the answer."""
+def by_cursor(call: Call, answer: Answer, count: int, *, path: Path, name: str, in_body: bool = False, more: Path = ()) -> Call | None:
+    """The next call says the cursor that stands at `path` of the answer. more: what stands only in an answer after which there is another one."""
     cursor = answer.at(path)
-    if cursor is None or cursor is False or cursor == "":
+    if cursor is None or cursor is False or cursor == "" or (more and answer.at(more) is None):
         return None
     if in_body:
         return dataclasses.replace(call, body={**(call.body or {}), name: cursor})
@@ -84,7 +84,7 @@ def by_link(call: Call, answer: Answer, count: int) -> Call | None:
 KINDS: Mapping[str, tuple[Callable[..., Call | None], frozenset[str], frozenset[str]]] = {
     "offset": (by_offset, frozenset(), frozenset({"name"})),
     "page": (by_page, frozenset(), frozenset({"name", "first"})),
-    "cursor": (by_cursor, frozenset({"path", "name"}), frozenset({"in_body"})),
+    "cursor": (by_cursor, frozenset({"path", "name"}), frozenset({"in_body", "more"})),
     "header": (by_header, frozenset({"header", "name"}), frozenset({"end"})),
     "url": (by_url, frozenset({"path"}), frozenset()),
     "link": (by_link, frozenset(), frozenset()),
@@ -106,8 +106,8 @@ def paginator_of(declared: Mapping[str, Any], where: str) -> Next:
             f"{where}: kind {kind} has the keys {sorted(keys)}; needed are {sorted(needed)}, allowed {sorted(allowed)}"
         )
     values = {key: value for key, value in declared.items() if key != "kind"}
-    if "path" in values:
-        values["path"] = path_of(values["path"], f"{where}: path")
+    for key in values.keys() & {"path", "more"}:
+        values[key] = path_of(values[key], f"{where}: {key}")
     for key, value in values.items():
         if key in TYPES and type(value) is not TYPES[key]:
             raise StreamDeclarationError(f"{where}: {key} is {value!r}; it must be of type {TYPES[key].__name__}")
@@ -121,23 +121,33 @@ def path_of(value: object, where: str) -> Path:
     return tuple(value)
 
 
-def pages(client: Client, call: Call, turn: Next, path: Path, most: int = MOST_PAGES) -> Iterator[Page]:
-    """The pages of a stream, from the first call on; path: where its records stand in an answer.
+def pages(client: Client, call: Call, turn: Next, path: Path, most: int = MOST_PAGES, size: str = "") -> Iterator[Page]:
+    """The pages of a stream, from the first call on; path: where its records stand in an answer; size: the param that says how many a page has,
+    of which half as many are asked for, from there on, where the vendor says that it was too much.
 
     Raises BrokenContractError where a call comes back, the pages do not end or the records stand elsewhere.
     """
     made: set[bytes] = set()
     following: Call | None = call
+    number = 0
     while following is not None:
         if (mark := _mark(following)) in made or len(made) >= most:
             raise BrokenContractError(
-                f"{call.method} {client.base_url}: page {len(made)} leads back to a page that was read, or there are more than {most}; nothing of this slice "
+                f"{call.method} {client.base_url}: page {number} leads back to a page that was read, or there are more than {most}; nothing of this slice "
                 "was landed: try again, then tell the vendor"
             )
         made.add(mark)
-        answer = client.ask(following)
+        try:
+            answer = client.ask(following)
+        except TooMuchDataError:
+            most_records = int(following.params.get(size, 1))
+            if most_records == 1:
+                raise
+            following = with_params(following, {size: most_records // 2})
+            continue
         records = records_at(answer, path)
-        yield Page(len(made), answer, records)
+        number += 1
+        yield Page(number, answer, records)
         following = turn(following, answer, len(records))
 
 

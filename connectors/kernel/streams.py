@@ -15,6 +15,7 @@ conf/sources/<vendor>.yml:
         day: where a record says its day, a list of keys, in a range stream with a step: of so many days one call is about
         path, method, params, body: one call; in their texts stand {since} {until} {day} {last_day} {next_day} {fields} and an account's values
         fields: a list of names
+        page_size: the param that says how many records a page has; half as many are asked for where it was too much
         records: where the records stand in an answer, a list of keys; paginator of connectors.kernel.paginate, none where there is one page
         budget: one of settings.budgets
         check: params that make the cheapest call of it
@@ -50,6 +51,7 @@ KEYS = frozenset(
         "fields",
         "records",
         "paginator",
+        "page_size",
         "budget",
         "check",
         "description",
@@ -153,7 +155,15 @@ def declared(source: Source, name: str, more: frozenset[str] = frozenset()) -> S
         raise StreamDeclarationError(f"{where}: path is {said.get('path')!r}; give the path of the call below settings.base_url")
     if said.get("mode") not in MODES:
         raise StreamDeclarationError(f"{where}: mode is {said.get('mode')!r}; allowed are {list(MODES)}")
-    for key, kind in (("params", Mapping), ("body", Mapping), ("check", Mapping), ("fields", tuple), ("enabled", bool), ("method", str)):
+    for key, kind in (
+        ("params", Mapping),
+        ("body", Mapping),
+        ("check", Mapping),
+        ("fields", tuple),
+        ("enabled", bool),
+        ("method", str),
+        ("page_size", str),
+    ):
         if key in said and not isinstance(said[key], kind):
             raise StreamDeclarationError(f"{where}: {key} is {said[key]!r}; it must be a {kind.__name__.lower()}")
     start = said.get("start_date", NOTHING_BEFORE)

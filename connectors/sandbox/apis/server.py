@@ -182,7 +182,7 @@ class Cut(Response):
 
 def without_wait(answer: Response) -> Response:
     """The same answer without a word about how long."""
-    for name in [one for one in answer.headers if "retry" in one or "reset" in one]:
+    for name in [one for one in answer.headers if "retry" in one or "reset" in one or "usage" in one]:
         del answer.headers[name]
     return answer
 

@@ -97,6 +97,7 @@ RULES = (
     Rule("config", path=(0, "errorCode"), values=frozenset({"INVALID_SESSION_ID"})),
     Rule("skip", frozenset({404})),
     Rule("fatal", frozenset({200}), ("code",), frozenset({40002})),
+    Rule("split", path=("error", "message"), words="reduce the amount of data"),
 )
 
 
@@ -109,6 +110,8 @@ RULES = (
         (Said(400, [{"errorCode": "INVALID_SESSION_ID"}]), CredentialsError),
         (Said(404, {}), NothingThereError),
         (Said(200, {"code": 40002}), RefusedRequestError),
+        (Said(500, {"error": {"message": "Please reduce the amount of data you ask for"}}), TooMuchDataError),
+        (Said(410, {"error": {"message": ["reduce the amount of data"]}}), RefusedRequestError),
     ],
 )
 def test_a_code_in_the_body_says_more_than_the_status(there, said, kind):
@@ -295,3 +298,21 @@ def test_one_answer_that_there_were_too_many_calls_stops_everybody(there, tmp_pa
     with pytest.raises(RateLimitedError, match=r"shop/main/events: its budget lets the next call through in \d+ s") as error:
         client(there, budget=budget, deadline_seconds=5).ask(Call("other"))
     assert len(there.asked) == 1 and 590 < error.value.retry_after <= 600
+
+
+def test_a_header_that_says_how_much_of_a_limit_is_used_stops_everybody_before_it_is_reached(there, tmp_path):
+    budget = Budget("shop/main/events", (Limit(1000, 1.0),), tmp_path / "budgets.sqlite")
+
+    def pause(headers):
+        return 600.0 if int(headers.get("Used", "0")) > 95 else 0.0
+
+    there.says(Said(200, {}, {"Used": "94"}), Said(200, {}, {"Used": "96"}))
+    one = client(there, budget=budget, deadline_seconds=5, pause=pause)
+    assert [one.ask(Call("events")).status for _ in range(2)] == [200, 200]
+    with pytest.raises(RateLimitedError, match="its budget lets the next call through"):
+        one.ask(Call("events"))
+    # and one that is refused waits as long as its headers say, with a budget or without
+    there.says(Said(429, {}, {"Used": "100"}))
+    with pytest.raises(RateLimitedError) as error:
+        client(there, deadline_seconds=5, pause=pause).ask(Call("events"))
+    assert error.value.retry_after == 600

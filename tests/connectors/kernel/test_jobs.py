@@ -1,5 +1,6 @@
 """Reports that a vendor makes while one waits: asked for once, found again after a kill, asked for again when the vendor gave one up."""
 
+import dataclasses
 import json
 
 import pytest
@@ -40,8 +41,10 @@ def test_a_report_is_asked_for_once_and_waited_for(jobs):
     assert jobs.done("2026-11-20", vendor.submit, vendor.poll, print) == "r-1"
     assert vendor.made == 1 and vendor.looked == ["r-1"] * 4
     assert jobs.id_of("2026-11-20") == "r-1", "until its records are landed"
+    jobs.done("2026-11-20/c-1", vendor.submit, vendor.poll, print)
+    jobs.done("2026-11-20~2026-11-21", vendor.submit, vendor.poll, print)
     jobs.forget("2026-11-20")
-    assert jobs.id_of("2026-11-20") is None
+    assert [jobs.id_of(name) for name in ("2026-11-20", "2026-11-20/c-1", "2026-11-20~2026-11-21")] == [None, None, "r-3"]
 
 
 def test_whoever_comes_after_a_kill_waits_on_for_the_same_report(jobs):
@@ -74,3 +77,11 @@ def test_a_report_that_the_vendor_gave_up_is_asked_for_again_a_few_times(jobs):
     with pytest.raises(FailedJobError, match="r-3 failed"):
         jobs.done("2026-11-21", hopeless.submit, hopeless.poll, print)
     assert hopeless.made == MOST_JOBS and jobs.id_of("2026-11-21") is None and jobs.id_of("2026-11-20") == "r-3"
+
+
+def test_a_report_that_is_too_old_to_be_true_is_asked_for_again(jobs):
+    vendor = Vendor()
+    jobs.done("2026-11-20", vendor.submit, vendor.poll, print)
+    assert dataclasses.replace(jobs, fresh_seconds=3600).id_of("2026-11-20") == "r-1"
+    old = dataclasses.replace(jobs, fresh_seconds=0)
+    assert old.id_of("2026-11-20") is None and old.done("2026-11-20", vendor.submit, vendor.poll, print) == "r-2"

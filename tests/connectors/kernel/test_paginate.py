@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from connectors.kernel.auth import StaticAuth
-from connectors.kernel.errors import BrokenContractError, ForeignOriginError, StreamDeclarationError
+from connectors.kernel.errors import BrokenContractError, ForeignOriginError, StreamDeclarationError, TooMuchDataError
 from connectors.kernel.http import Answer, Call, Client
 from connectors.kernel.paginate import pages, paginator_of, path_of, records_at
 from tests.connectors.kernel.vendor import Asked, Said, Vendor, vendor
@@ -22,9 +22,9 @@ def there() -> Iterator[Vendor]:
         yield made
 
 
-def all_of(there: Vendor, declared: dict, call: Call | None = None, path=("data",), most: int = 100) -> list[str]:
+def all_of(there: Vendor, declared: dict, call: Call | None = None, path=("data",), most: int = 100, size: str = "") -> list[str]:
     client = Client(there.url, StaticAuth({}, ()), wait=lambda _: 0.0, tries=1)
-    found = pages(client, call or Call("orders"), paginator_of(declared, WHERE), path, most)
+    found = pages(client, call or Call("orders"), paginator_of(declared, WHERE), path, most, size)
     return [record.decode() for page in found for record in page.records]
 
 
@@ -60,6 +60,30 @@ def test_a_cursor_is_followed_though_a_page_is_short_or_empty(there):
     )
     assert all_of(there, {"kind": "cursor", "path": ["paging", "next", "after"], "name": "after"}) == ["0", "1", "2"]
     assert [one.params.get("after") for one in there.asked] == [None, "a b&c", "12345678901234567890123"]
+
+
+def test_a_cursor_of_the_last_page_is_not_asked_for_where_the_vendor_says_that_it_is_the_last(there):
+    paging = {"cursors": {"after": "MTAx"}}
+    there.says(
+        Said(content={"data": [0], "paging": {**paging, "next": "https://a.example/?after=MTAx"}}),
+        Said(content={"data": [1], "paging": paging}),
+    )
+    declared = {"kind": "cursor", "path": ["paging", "cursors", "after"], "name": "after", "more": ["paging", "next"]}
+    assert all_of(there, declared) == ["0", "1"] and len(there.asked) == 2
+
+
+def test_pages_that_are_too_large_are_asked_for_in_smaller_ones_from_there_on(there):
+    def answer(asked: Asked) -> Said:
+        size, begin = int(asked.params["limit"]), int(asked.params.get("offset", 0))
+        return Said(413) if size > (2 if begin else 5) else Said(content={"data": [int(one) for one in IDS[begin : begin + size]]})
+
+    there.answer = answer
+    assert all_of(there, {"kind": "offset"}, Call("orders", {"limit": 8}), size="limit") == IDS
+    assert [one.params["limit"] for one in there.asked] == ["8", "4", "4", "2", "2", "2"]
+    there.says(Said(413))
+    for size in ("limit", ""):
+        with pytest.raises(TooMuchDataError):
+            all_of(there, {"kind": "offset"}, Call("orders", {"limit": 8}), size=size)
 
 
 def test_a_cursor_may_travel_in_the_body(there):
@@ -156,9 +180,13 @@ def test_what_is_no_list_is_named_with_its_place(content):
     [
         ({}, r"kind is None; allowed are \['offset', 'page', 'cursor', 'header', 'url', 'link'\]"),
         ({"kind": ["url"]}, "kind is "),
-        ({"kind": "cursor", "name": "after"}, r"kind cursor has the keys \['name'\]; needed are \['name', 'path'\], allowed \['in_body'\]"),
+        (
+            {"kind": "cursor", "name": "after"},
+            r"kind cursor has the keys \['name'\]; needed are \['name', 'path'\], allowed \['in_body', 'more'\]",
+        ),
         ({"kind": "link", "colour": "red"}, r"kind link has the keys \['colour'\]"),
         ({"kind": "url", "path": "links.next"}, r"path is 'links.next'; give a list of keys"),
+        ({"kind": "cursor", "name": "after", "path": ["after"], "more": "next"}, r"more is 'next'; give a list of keys"),
         ({"kind": "page", "first": True}, "first is True; it must be of type int"),
     ],
 )
