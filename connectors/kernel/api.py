@@ -82,7 +82,7 @@ class Api:
         if declared.get("kind") != "oauth2":
             return auth_of(declared, credentials, where)
         needed, allowed = {"kind", "grant", "token_url"}, {"audience", "scope", "instances"}
-        if needed - set(declared) or set(declared) - needed - allowed or declared["grant"] not in GRANTS:
+        if needed - set(declared) or set(declared) - needed - allowed or declared["grant"] not in list(GRANTS):
             raise StreamDeclarationError(
                 f"{where}: got {dict(declared)}; oauth2 needs the keys ['grant', 'token_url'], may have {sorted(allowed)}, and as grant {list(GRANTS)}"
             )
