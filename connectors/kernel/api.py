@@ -189,9 +189,9 @@ class Api:
         source = stream.source
         credentials = credentials_of(account.secret)
         budget = None
-        if stream.limits:
+        if "budget" in stream.said:
             name = f"{source.source}/{account.name}/{stream.said['budget']}"
-            budget = Budget(name, stream.limits, made(home() / "state") / "budgets.sqlite")
+            budget = Budget(name, stream.limits, made(home() / "state") / "budgets.sqlite", at_once=stream.at_once)
         headers = self.headers(stream, account)
         return Client(
             self.base_url(source, account, credentials), self.auth(source, account, credentials), budget, rules=self.rules, headers=headers

@@ -209,12 +209,14 @@ class Client:
 
     def _ask_once(self, call: Call, url: str, title: str, stack: ExitStack | None) -> tuple[Answer, Iterator[bytes]]:
         """stack: what keeps the connection of a body that is read later; a body without one, or that says what went wrong, is read at once."""
-        if self.budget:
-            self.budget.take(self.deadline_seconds)
-        self.calls += 1
-        headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **self.headers, **self.auth.headers()}
         try:
             with ExitStack() as own:
+                if self.budget:
+                    own.enter_context(self.budget.slot(self.deadline_seconds))
+                    self.budget.take(self.deadline_seconds)
+                self.calls += 1
+                # after the wait, which a token may not outlive
+                headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **self.headers, **self.auth.headers()}
                 response = own.enter_context(
                     self._session.request(
                         call.method,

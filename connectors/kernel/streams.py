@@ -8,7 +8,7 @@ conf/sources/<vendor>.yml:
         auth: {kind, …} of connectors.kernel.auth, or {kind: oauth2, grant, token_url} of connectors.kernel.tokens; jwt_bearer also {audience, scope};
             instances: the ends of the hosts that a token may name as the place where it holds
         accounts: by name {secret: a connection, time_zone: whose days the account's are, and what the vendor's paths ask for, as id}
-        budgets: by name a list of [calls, seconds]
+        budgets: by name a list of [calls, seconds]; at_once: by a budget's name how many calls are made at the same time
     streams: by name
         enabled: false leaves it out
         mode: range | cursor | snapshot | webhook (connectors.kernel.slices), start_date, lookback and step as 3d, 12h, 10m
@@ -55,7 +55,7 @@ KEYS = frozenset(
         "description",
     ]
 )
-SETTINGS = frozenset(["base_url", "sunset", "auth", "accounts", "budgets", "time_zone", "currency"])
+SETTINGS = frozenset(["base_url", "sunset", "auth", "accounts", "budgets", "at_once", "time_zone", "currency"])
 LENGTH = re.compile(r"([0-9]{1,6})([dhms])")
 UNITS = {"d": DAY, "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
 NOTHING_BEFORE = date(2010, 1, 1)
@@ -83,6 +83,7 @@ class Stream:
     turn: Next
     accounts: tuple[Account, ...]
     limits: tuple[Limit, ...]
+    at_once: int | None = None
 
     @property
     def title(self) -> str:
@@ -168,9 +169,8 @@ def declared(source: Source, name: str, more: frozenset[str] = frozenset()) -> S
         shape = Shape(said["mode"], start, step, length_of(said.get("lookback", "0d"), f"{where}: lookback"))
     except StreamDeclarationError as error:
         raise StreamDeclarationError(f"{where}: {error}") from None
-    stream = Stream(
-        source, name, said, shape, path_of(said.get("records", ()), f"{where}: records"), turn, accounts, _limits(source, said, where)
-    )
+    records, limits = path_of(said.get("records", ()), f"{where}: records"), _limits(source, said, where)
+    stream = Stream(source, name, said, shape, records, turn, accounts, limits, _at_once(source, said))
     for account in accounts:
         call_of(stream, texts_of(stream, account, Window(datetime.now(UTC), datetime.now(UTC), date.min)))
     return stream
@@ -202,6 +202,15 @@ def _limits(source: Source, said: Mapping[str, Any], where: str) -> tuple[Limit,
             f"conf/sources/{source.source}.yml: settings.budgets.{said['budget']} is {pairs!r}; give pairs of calls and seconds, as [[75, 1], [700, 60]]"
         )
     return tuple(Limit(int(calls), float(seconds)) for calls, seconds in pairs)
+
+
+def _at_once(source: Source, said: Mapping[str, Any]) -> int | None:
+    every = source.settings.get("at_once", {})
+    if not isinstance(every, Mapping) or not all(type(one) is int and one > 0 for one in every.values()):
+        raise StreamDeclarationError(
+            f"conf/sources/{source.source}.yml: settings.at_once is {every!r}; give a number of calls by a budget's name, as {{reports: 10}}"
+        )
+    return every.get(said.get("budget"))
 
 
 def _accounts_of(source: Source) -> tuple[Account, ...]:
