@@ -242,7 +242,7 @@ class Client:
         except requests.RequestException as error:
             raise self._broken(error, title) from None
         answer = Answer(response.status_code, response.headers, content, self._said(title), response.url)
-        self._refuse(answer)
+        self.refuse(answer)
         return answer, iter((content,))
 
     def _broken(self, error: requests.RequestException, title: str) -> ConnectorError:
@@ -268,7 +268,7 @@ class Client:
             blocks.append(block)
         return b"".join(blocks)
 
-    def _refuse(self, answer: Answer) -> None:
+    def refuse(self, answer: Answer) -> None:
         """Raises what the answer means, unless it is ok."""
         verdict = classified(answer.status, answer.content, (*self.rules, *DEFAULT_RULES))
         if 300 <= answer.status < 400 and verdict == "fatal":

@@ -13,7 +13,7 @@ conf/sources/<vendor>.yml:
         enabled: false leaves it out
         mode: range | cursor | snapshot | webhook (connectors.kernel.slices), start_date, lookback and step as 3d, 12h, 10m
         day: where a record says its day, a list of keys, in a range stream with a step: of so many days one call is about
-        path, method, params, body: one call; in their texts stand {since} {until} {day} {last_day} {next_day} {fields} and an account's values
+        path, method, params, body: one call; in their texts stand {since} {until} {day} {last_day} {next_day} {fields} {part} and an account's values
         fields: a list of names
         records: where the records stand in an answer, a list of keys; paginator of connectors.kernel.paginate, none where there is one page
         budget: one of settings.budgets
@@ -63,12 +63,14 @@ NOTHING_BEFORE = date(2010, 1, 1)
 
 @dataclass(frozen=True)
 class Account:
-    """One account of a source. values: all that its declaration says; in a call's texts they stand by their names."""
+    """One account of a source. values: all that its declaration says; in a call's texts they stand by their names. part: what of it is asked for by
+    itself and has a cursor of its own, as a campaign's id."""
 
     name: str
     secret: str
     zone: str
     values: Mapping[str, Any]
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def texts_of(stream: Stream, account: Account, window: Window) -> dict[str, Any]
     return {
         **account.values,
         "account": account.name,
+        "part": account.part,
         "api_version": stream.source.api_version,
         "fields": ",".join(stream.fields),
         "since": instant(window.since),
