@@ -40,7 +40,7 @@ USER_AGENT = "throughline"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 READ_BYTES = 2**16
 # How much of an answer an error shows
-SHOWN_LETTERS = 200
+SHOWN_LETTERS = 500
 # in the order in which they are looked for: seconds to wait, or an instant
 RESET_HEADERS = ("Retry-After", "RateLimit-Reset", "X-RateLimit-Reset")
 # a number beyond this is an instant and no number of seconds
