@@ -51,7 +51,7 @@ def test_a_stream_s_rows_are_the_vendor_s_bytes_to_the_last(there, home, monkeyp
     counts = pull("google_ads", home, "ad_spend")
     assert spend_of(home) == true_spend(there) and counts["ad_spend"].records == len(true_spend(there))
     (one, *_) = (line for line in envelopes(home, "google_ads", "ad_spend") if line["_slice_id"] == str(LAST))
-    body = {"query": source("google_ads").streams["ad_spend"]["body"]["query"].format(day=LAST)}
+    body = {"query": source("google_ads").streams["ad_spend"]["body"]["query"].format(day=LAST, last_day=LAST)}
     url = f"{there.url}/google_ads/v26/customers/1000000100/googleAds:searchStream"
     assert one["payload"] in requests.post(url, json=body, headers={"Authorization": f"Bearer {sandbox_google.TOKEN}"}, timeout=10).text
     # as Google writes them: texts
