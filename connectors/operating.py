@@ -77,7 +77,7 @@ def used(source: Source) -> None:
     seen = set()
     for stream, account in _streams(source):
         name = str(stream.said.get("budget", ""))
-        if not stream.limits or (account.name, name) in seen:
+        if not name or (account.name, name) in seen:
             continue
         seen.add((account.name, name))
         file = home() / "state" / "budgets.sqlite"
@@ -86,7 +86,18 @@ def used(source: Source) -> None:
         until = one.paused_until() if file.exists() else None
         told = [{"calls": limit.calls, "seconds": limit.seconds, "spent_at_most": limit.spent, "used": n} for limit, n in limits]
         paused = datetime.fromtimestamp(until, UTC).isoformat() if until else None
-        typer.echo(json.dumps({"source": source, "account": account.name, "budget": name, "limits": told, "paused_until": paused}))
+        typer.echo(
+            json.dumps(
+                {
+                    "source": source,
+                    "account": account.name,
+                    "budget": name,
+                    "limits": told,
+                    "at_once": stream.at_once,
+                    "paused_until": paused,
+                }
+            )
+        )
 
 
 def discover(source: Source) -> None:

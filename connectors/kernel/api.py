@@ -19,12 +19,12 @@ from connectors.kernel import days
 from connectors.kernel.auth import Auth, Credentials, auth_of, credentials_of
 from connectors.kernel.budgets import Budget
 from connectors.kernel.connector import Counts, Finding, Plan, Planned, Say, Scope
-from connectors.kernel.errors import ConnectorError, ForeignOriginError, StreamDeclarationError
+from connectors.kernel.errors import ConnectorError, CredentialsError, ForeignOriginError, PassingError, StreamDeclarationError
 from connectors.kernel.http import Call, Client, Rule, at, form_poster, parsed
 from connectors.kernel.landing import Landed, Landing, PageRecord, Slice, landed, newest_of, next_instant
 from connectors.kernel.paginate import Page, pages
 from connectors.kernel.slices import Window, answered, questions, windows
-from connectors.kernel.state import Key, State, leased, peek
+from connectors.kernel.state import Key, State, leased, peek, state_of
 from connectors.kernel.streams import Account, Stream, call_of, declared, texts_of
 from connectors.kernel.tokens import GRANTS, OAuth2
 
@@ -119,6 +119,14 @@ class Api:
     def settled(self, stream: Stream, account: Account, window: Window) -> None:
         """A window is landed: what was kept so that it could be, as a report's id, may go."""
 
+    def parts(self, client: Client, stream: Stream, account: Account, scope: Scope | None = None) -> Iterable[Account]:
+        """The account, or what of it is asked for by itself, each part with a cursor of its own; scope: of a pull, None for all there are."""
+        yield account
+
+    def remark(self, stream: Stream, page: Page) -> str:
+        """What a person should know of a page's figures, said once a window; nothing where they are whole."""
+        return ""
+
     # what `python -m connectors` and the DAGs ask ------------------------------------------------------------------------
 
     def declared(self, source: Source, name: str) -> Stream:
@@ -132,9 +140,7 @@ class Api:
             try:
                 self._pull(stream, account, scope, landing, say, counts)
             except ConnectorError as error:
-                counts.files += 1
-                counts.refused += 1
-                counts.failures.append(error)
+                counts.refuse(error)
         return counts
 
     def plan_stream(self, stream: Stream, scope: Scope, landing: Landing, say: Say) -> Plan:
@@ -174,6 +180,10 @@ class Api:
         is_named = is_cheap or stream.shape.mode != "cursor"
         every = questions(windows(stream.shape_of(account), (today, today), None, now, is_named=is_named), stream.shape)
         client = self.client(stream, account)
+        part = next(iter(self.parts(client, stream, account)), None)
+        if part is None:
+            return []
+        account = part
         if is_cheap:
             more = stream.said.get("check", {})
             cheap = replace(stream, said={**stream.said, "params": {**stream.said.get("params", {}), **more}})
@@ -193,9 +203,9 @@ class Api:
         source = stream.source
         credentials = credentials_of(account.secret)
         budget = None
-        if stream.limits:
+        if "budget" in stream.said:
             name = f"{source.source}/{account.name}/{stream.said['budget']}"
-            budget = Budget(name, stream.limits, made(home() / "state") / "budgets.sqlite")
+            budget = Budget(name, stream.limits, made(home() / "state") / "budgets.sqlite", at_once=stream.at_once)
         headers = self.headers(stream, account)
         return Client(
             self.base_url(source, account, credentials),
@@ -215,43 +225,73 @@ class Api:
 
     def _windows(self, stream: Stream, account: Account, scope: Scope, cursor: str | None) -> list[Window]:
         at = datetime.fromisoformat(cursor) if cursor else None
-        return windows(stream.shape_of(account), scope.days, at, datetime.now(UTC).replace(microsecond=0), scope.is_named)
+        every = windows(stream.shape_of(account), scope.days, at, datetime.now(UTC).replace(microsecond=0), scope.is_named)
+        return [replace(one, part=account.part) for one in every]
 
     def _pull(self, stream: Stream, account: Account, scope: Scope, landing: Landing, say: Say, counts: Counts) -> None:
-        """Land the windows of one account, each durable before the next is begun; a pull that was killed goes on after the last of them."""
+        """Land what one account has; a part that cannot be had costs no other."""
         with leased(key_of(stream, account, scope)) as state:
-            every = self._windows(stream, account, scope, state.cursor)
-            if stream.shape.mode == "cursor" and not scope.is_named:
-                say(f"{stream.title} ({account.name}): goes on from {state.cursor or stream.shape.start}, whatever day is asked for")
-            pull = f"{scope.first_day}~{scope.last_day}/" if stream.shape.mode == "range" else ""
-            # the same questions after a kill too, so that a report that was asked for is found again
-            todo = [one for one in questions(every, stream.shape) if any(pull + part.slice_id not in state.done for part in one.slices)]
-            already = len(every) - sum(len(one.slices) for one in todo)
-            counts.files += already
-            counts.skipped += already
-            before = complete(landing, stream, account)
-            client = self.client(stream, account)
+            before, client = complete(landing, stream, account), self.client(stream, account)
+            said_at = time.monotonic()
+            for number, part in enumerate(self.parts(client, stream, account, scope), start=1):
+                own = state if part is account else state_of(key_of(stream, part, scope))
+                try:
+                    self._pull_part(client, stream, part, scope, landing, before, say, counts, own)
+                except (PassingError, CredentialsError):
+                    # the next part would meet it too
+                    raise
+                except ConnectorError as error:
+                    counts.refuse(error)
+                if time.monotonic() - said_at > PROGRESS_SECONDS:
+                    said_at = time.monotonic()
+                    say(f"{stream.title} ({account.name}): {number} parts with {counts.records} records so far")
 
-            def land(window: Window) -> list[Landed | None]:
-                return self._land(client, stream, account, window, scope, before, landing, say)
+    def _pull_part(
+        self,
+        client: Client,
+        stream: Stream,
+        account: Account,
+        scope: Scope,
+        landing: Landing,
+        before: list[Landed],
+        say: Say,
+        counts: Counts,
+        state: State,
+    ) -> None:
+        """Land the windows of one part, each durable before the next is begun; a pull that was killed goes on after the last of them."""
+        every = self._windows(stream, account, scope, state.cursor)
+        if stream.shape.mode == "cursor" and not scope.is_named and not account.part:
+            say(f"{stream.title} ({account.name}): goes on from {state.cursor or stream.shape.start}, whatever day is asked for")
+        pull = f"{scope.first_day}~{scope.last_day}/" if stream.shape.mode == "range" else ""
+        # the same questions after a kill too, so that a report that was asked for is found again
+        todo = [one for one in questions(every, stream.shape) if any(pull + part.slice_id not in state.done for part in one.slices)]
+        already = len(every) - sum(len(one.slices) for one in todo)
+        counts.files += already
+        counts.skipped += already
 
-            for question, done in answered(todo, land, SMALLEST):
-                for window, one in zip(question.slices, done, strict=True):
-                    counts.files += 1
-                    counts.skipped += one is None
-                    if one is not None:
-                        counts.landed += 1
-                        counts.records += one.records
-                    if scope.limit is None:
-                        state.finish(pull + window.slice_id)
-                self.settled(stream, account, question)
-            if scope.limit is None:
-                self._settle(stream, scope, state, every)
+        def land(window: Window) -> list[Landed | None]:
+            return self._land(client, stream, account, window, scope, before, landing, say)
+
+        for question, done in answered(todo, land, SMALLEST):
+            for window, one in zip(question.slices, done, strict=True):
+                counts.files += 1
+                counts.skipped += one is None
+                if one is not None:
+                    counts.landed += 1
+                    counts.records += one.records
+                if scope.limit is None:
+                    state.finish(pull + window.slice_id)
+            self.settled(stream, account, question)
+        if scope.limit is None:
+            self._settle(stream, scope, state, every)
 
     def _settle(self, stream: Stream, scope: Scope, state: State, every: list[Window]) -> None:
         """All windows are landed: the cursor moves; days that somebody named have none."""
         ends = [one.until for one in every if one.until is not None]
-        if scope.is_named or stream.shape.mode == "snapshot":
+        if stream.shape.mode == "snapshot" and any(one.part for one in every):
+            # so that it can be known when a part was asked for last
+            state.move(datetime.now(UTC).isoformat())
+        elif scope.is_named or stream.shape.mode == "snapshot":
             state.forget()
         elif ends:
             state.move(max(ends).isoformat())
@@ -329,11 +369,14 @@ class Api:
             return None
 
     def _read(self, client: Client, stream: Stream, account: Account, window: Window, say: Say) -> Iterator[days.Found]:
-        number, said_at = 0, time.monotonic()
+        number, remarked, said_at = 0, "", time.monotonic()
         for page in self.pages(client, stream, account, window):
             for payload in self.records(stream, account, page):
                 number += 1
                 yield page.number, payload
+            if (remark := self.remark(stream, page)) and remark != remarked:
+                remarked = remark
+                say(f"{stream.title} ({account.name}): {window.slice_id}: {remark}")
             if time.monotonic() - said_at > PROGRESS_SECONDS:
                 said_at = time.monotonic()
                 say(f"{stream.title} ({account.name}): {window.slice_id}: {number} records of {page.number} pages so far")
@@ -350,7 +393,7 @@ def counted(found: Iterable[days.Found], told: Told) -> Iterator[PageRecord]:
 def key_of(stream: Stream, account: Account, scope: Scope) -> Key:
     """Whose state a pull has: days that somebody named have their own."""
     days = scope.days if scope.is_named and stream.shape.mode != "snapshot" else None
-    return Key(stream.source.source, account.name, stream.name, days)
+    return Key(stream.source.source, account.name, stream.name, days, account.part)
 
 
 def complete(landing: Landing, stream: Stream, account: Account) -> list[Landed]:

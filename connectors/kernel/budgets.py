@@ -1,15 +1,19 @@
 """How many calls a vendor's endpoints may be asked, counted together by all processes of a machine.
 
 A budget belongs to a (vendor, account, endpoint class) and has moving windows, as 75 calls a second and 700 a minute, of which SHARE is spent:
-the vendor counts by its own clock. What one process learns of a limit, all know: until `paused_until` nobody asks.
+the vendor counts by its own clock. What one process learns of a limit, all know: until `paused_until` nobody asks. Some vendors count what is asked
+at the same time instead: a call has a slot then, a file that is locked as long as its process is in the call.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
+import random
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +26,8 @@ CREATE TABLE IF NOT EXISTS calls (budget TEXT NOT NULL, called_at REAL NOT NULL)
 CREATE INDEX IF NOT EXISTS calls_by_budget ON calls (budget, called_at);
 CREATE TABLE IF NOT EXISTS pauses (budget TEXT PRIMARY KEY, until REAL NOT NULL);
 """
+# How long somebody who found no slot waits before another look
+SLOT_SECONDS = 0.05
 COUNTED = "FROM calls WHERE budget = ? AND called_at > ?"
 
 
@@ -42,7 +48,7 @@ class Limit:
 class Budget:
     """One budget, kept in a file that every process of the machine opens.
 
-    name: "vendor/account/class". clock, sleep: seconds since 1970 and how they pass; another one only in tests.
+    name: "vendor/account/class". at_once: how many calls are made at the same time, None where the vendor does not count them. clock, sleep: seconds since 1970 and how they pass; another one only in tests.
     """
 
     name: str
@@ -50,6 +56,7 @@ class Budget:
     file: Path
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
+    at_once: int | None = None
 
     def take(self, most_seconds: float) -> float:
         """Wait for a call's turn and count it; returns the seconds waited. Raises RateLimitedError at once where it would be more than
@@ -61,6 +68,25 @@ class Budget:
             self.sleep(wait)
             waited += wait
         return waited
+
+    @contextmanager
+    def slot(self, most_seconds: float) -> Iterator[None]:
+        """A block that at most `at_once` threads of all processes are in; what is killed in it frees it. Raises RateLimitedError where none was
+        free within `most_seconds`."""
+        if self.at_once is None:
+            yield
+            return
+        folder = self.file.parent / "slots" / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        until = self.clock() + most_seconds
+        while (held := _locked(folder, self.at_once)) is None:
+            if self.clock() >= until:
+                raise RateLimitedError(f"{self.name}: {self.at_once} calls are under way, as many as may be at once; try again later")
+            self.sleep(SLOT_SECONDS)
+        try:
+            yield
+        finally:
+            os.close(held)
 
     def pause(self, seconds: float) -> None:
         """Let nobody through for as long; a longer pause stays."""
@@ -105,3 +131,15 @@ class Budget:
     def _open(self) -> AbstractContextManager[sqlite3.Connection]:
         # a count lost with the machine's power is no loss: the vendor's window goes on meanwhile
         return transaction(self.file, SCHEMA, "NORMAL")
+
+
+def _locked(folder: Path, slots: int) -> int | None:
+    """A slot's file, locked; None where all are."""
+    for number in random.sample(range(slots), slots):
+        slot = os.open(folder / f"{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return slot
+        except BlockingIOError:
+            os.close(slot)
+    return None

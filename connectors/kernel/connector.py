@@ -33,6 +33,12 @@ class Counts:
     records: int = 0
     failures: list[ConnectorError] = field(default_factory=list)
 
+    def refuse(self, error: ConnectorError) -> None:
+        """Count what could not be landed, and keep why."""
+        self.files += 1
+        self.refused += 1
+        self.failures.append(error)
+
 
 @dataclass(frozen=True)
 class Planned:

@@ -40,7 +40,7 @@ USER_AGENT = "throughline"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 READ_BYTES = 2**16
 # How much of an answer an error shows
-SHOWN_LETTERS = 200
+SHOWN_LETTERS = 500
 # in the order in which they are looked for: seconds to wait, or an instant
 RESET_HEADERS = ("Retry-After", "RateLimit-Reset", "X-RateLimit-Reset")
 # a number beyond this is an instant and no number of seconds
@@ -216,12 +216,14 @@ class Client:
 
     def _ask_once(self, call: Call, url: str, title: str, stack: ExitStack | None) -> tuple[Answer, Iterator[bytes]]:
         """stack: what keeps the connection of a body that is read later; a body without one, or that says what went wrong, is read at once."""
-        if self.budget:
-            self.budget.take(self.deadline_seconds)
-        self.calls += 1
-        headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **self.headers, **self.auth.headers()}
         try:
             with ExitStack() as own:
+                if self.budget:
+                    own.enter_context(self.budget.slot(self.deadline_seconds))
+                    self.budget.take(self.deadline_seconds)
+                self.calls += 1
+                # after the wait, which a token may not outlive
+                headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **self.headers, **self.auth.headers()}
                 response = own.enter_context(
                     self._session.request(
                         call.method,
@@ -249,7 +251,7 @@ class Client:
         except requests.RequestException as error:
             raise self._broken(error, title) from None
         answer = Answer(response.status_code, response.headers, content, self._said(title), response.url)
-        self._refuse(answer)
+        self.refuse(answer)
         return answer, iter((content,))
 
     def _broken(self, error: requests.RequestException, title: str) -> ConnectorError:
@@ -275,7 +277,7 @@ class Client:
             blocks.append(block)
         return b"".join(blocks)
 
-    def _refuse(self, answer: Answer) -> None:
+    def refuse(self, answer: Answer) -> None:
         """Raises what the answer means, unless it is ok."""
         verdict = classified(answer.status, answer.content, (*self.rules, *DEFAULT_RULES))
         if 300 <= answer.status < 400 and verdict == "fatal":

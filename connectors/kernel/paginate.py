@@ -7,12 +7,12 @@ may cut pages shorter than asked. A call that was made already means that the ve
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 from urllib.parse import urljoin
 
@@ -26,6 +26,11 @@ from connectors.kernel.http import Answer, Call, Client
 MOST_PAGES = 1_000_000
 Path = tuple[str, ...]
 BLANKS = re.compile(r"[ \t\n\r]*")
+# what stands between the brackets of JSON; a text may hold some
+BETWEEN = rb'[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+"'
+# the same, with what is whole in brackets, so that few of them are looked at one by one
+WITHIN = functools.reduce(lambda inner, _: rb"%b|[\[{](?:%b)*+[\]}]" % (BETWEEN, inner), range(4), BETWEEN)
+TO_MEMBER, TO_END = (re.compile(rb"(?:%b)*+([\[\]{}])" % between, re.DOTALL) for between in (BETWEEN, WITHIN))
 ANY_TEXT = json.JSONDecoder(strict=False)
 # the call, its answer, and how many records came: the next call, None after the last page
 Next = Callable[[Call, Answer, int], Call | None]
@@ -111,7 +116,7 @@ def paginator_of(declared: Mapping[str, Any], where: str) -> Next:
     for key, value in values.items():
         if key in TYPES and type(value) is not TYPES[key]:
             raise StreamDeclarationError(f"{where}: {key} is {value!r}; it must be of type {TYPES[key].__name__}")
-    return partial(turn, **values)
+    return functools.partial(turn, **values)
 
 
 def path_of(value: object, where: str) -> Path:
@@ -121,9 +126,17 @@ def path_of(value: object, where: str) -> Path:
     return tuple(value)
 
 
-def pages(client: Client, call: Call, turn: Next, path: Path, most: int = MOST_PAGES, size: str = "") -> Iterator[Page]:
+def pages(
+    client: Client,
+    call: Call,
+    turn: Next,
+    path: Path,
+    most: int = MOST_PAGES,
+    size: str = "",
+    read: Callable[[Answer, Path], tuple[bytes, ...]] | None = None,
+) -> Iterator[Page]:
     """The pages of a stream, from the first call on; path: where its records stand in an answer; size: the param that says how many a page has,
-    of which half as many are asked for, from there on, where the vendor says that it was too much.
+    of which half as many are asked for, from there on, where the vendor says that it was too much; read: by default records_at.
 
     Raises BrokenContractError where a call comes back, the pages do not end or the records stand elsewhere.
     """
@@ -145,7 +158,7 @@ def pages(client: Client, call: Call, turn: Next, path: Path, most: int = MOST_P
                 raise
             following = with_params(following, {size: most_records // 2})
             continue
-        records = records_at(answer, path)
+        records = (read or records_at)(answer, path)
         number += 1
         yield Page(number, answer, records)
         following = turn(following, answer, len(records))
@@ -175,6 +188,55 @@ def members_of(answer: Answer, path: Sequence[str]) -> tuple[bytes, ...]:
         return records_at(answer, path)
     except BrokenContractError:
         return ()
+
+
+def records_if_any(answer: Answer, path: Sequence[str]) -> tuple[bytes, ...]:
+    """records_at, of a vendor that leaves an empty list out of an answer, which is an object all the same."""
+    raw: Any = msgspec.Raw(answer.content)
+    for key in path:
+        try:
+            raw = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            break
+        if key not in raw:
+            return ()
+        raw = raw[key]
+    return records_at(answer, path)
+
+
+def members_in(blocks: Iterable[bytes], title: str, most_bytes: int) -> Iterator[bytes]:
+    """The objects of a JSON list of any length, each as the vendor's own bytes, when it is there whole; one at a time is in memory.
+
+    title: how a person names the call. Raises BrokenContractError where it is no such list, or a member has more than `most_bytes`.
+    """
+    held, depth, place, begin = bytearray(), 0, 0, 0
+    is_list = False
+    for block in blocks:
+        held += block
+        while found := (TO_END if depth > 1 else TO_MEMBER).match(held, place):
+            place = found.end()
+            if found[1] in b"]}":
+                depth -= 1
+                if depth == 1:
+                    yield bytes(held[begin:place])
+            else:
+                if depth == 1:
+                    begin = place - 1
+                depth += 1
+                is_list = is_list or found[1] == b"["
+            if depth <= 0 or not is_list:
+                break
+        if depth <= 0 and is_list:
+            return
+        if (depth > 0 and not is_list) or len(held) - begin > most_bytes:
+            raise BrokenContractError(
+                f"{title}: answers with no list of objects, or one with more than {most_bytes} bytes; look at the stream's declaration"
+            )
+        # what was given away may go
+        kept = begin if depth > 1 else place
+        del held[:kept]
+        begin, place = begin - kept, place - kept
+    raise BrokenContractError(f"{title}: answers with a list that does not end; nothing of this slice was landed: try again")
 
 
 def _members(content: bytes, path: Sequence[str]) -> tuple[bytes, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -27,13 +27,15 @@ T = TypeVar("T")
 class Window:
     """A piece of a stream's time: since (inclusive) to until (exclusive), both UTC; None in a snapshot.
 
-    day: the day that it is, of a range, or the first of several that are asked for together; days: all of those, each a window of its own.
+    day: the day that it is, of a range, or the first of several that are asked for together; days: all of those, each a window of its own. part: the
+    part of the account that it is about, where parts are asked for one by one.
     """
 
     since: datetime | None
     until: datetime | None
     day: date | None = None
     days: tuple[Window, ...] = ()
+    part: str = ""
 
     @property
     def slices(self) -> tuple[Window, ...]:
@@ -48,11 +50,12 @@ class Window:
     @property
     def slice_id(self) -> str:
         """A folder's name that no other window has; of a day always the same, so that what is restated replaces it."""
+        of_part = f"{self.part}~" if self.part else ""
         if self.day is not None:
-            return f"{self.day}~{self.last_day}" if self.days else self.day.isoformat()
+            return f"{of_part}{self.day}~{self.last_day}" if self.days else f"{of_part}{self.day}"
         if self.since is None or self.until is None:
-            return "all"
-        return f"{_name(self.since)}~{_name(self.until)}"
+            return f"{of_part}all"
+        return f"{of_part}{_name(self.since)}~{_name(self.until)}"
 
     def halved(self, smallest: timedelta) -> tuple[Window, Window] | None:
         """Its two halves; None where they would be smaller than `smallest`, and of a day: halves would stand beside the whole one."""
@@ -65,12 +68,12 @@ class Window:
         length = timedelta(seconds=int((self.until - self.since).total_seconds() / 2))
         if length < max(smallest, timedelta(seconds=1)):
             return None
-        return Window(self.since, self.since + length), Window(self.since + length, self.until)
+        return replace(self, until=self.since + length), replace(self, since=self.since + length)
 
 
 def together(days: Sequence[Window]) -> Window:
     """Days that follow one another as one window; a single one stays what it is."""
-    return Window(days[0].since, days[-1].until, days[0].day, tuple(days)) if len(days) > 1 else days[0]
+    return replace(days[0], until=days[-1].until, days=tuple(days)) if len(days) > 1 else days[0]
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def parted(every: Sequence[Window], begun: Iterable[str]) -> list[Window]:
         end = ends.get(_name(window.since)) if window.since and window.day is None else None
         until = datetime.fromisoformat(end) if end else window.until
         if window.until and until and until < window.until:
-            found += [Window(window.since, until), Window(until, window.until)]
+            found += [replace(window, until=until), replace(window, since=until)]
         else:
             found.append(window)
     return found

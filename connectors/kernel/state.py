@@ -25,12 +25,14 @@ LEASE = ".lease"
 
 @dataclass(frozen=True)
 class Key:
-    """Whose state it is; days: those that somebody named, inclusive, None for the stream's own cursor."""
+    """Whose state it is; days: those that somebody named, inclusive, None for the stream's own cursor. part: of the account, which has a cursor of
+    its own."""
 
     source: str
     account: str
     stream: str
     days: tuple[date, date] | None = None
+    part: str = ""
 
     @property
     def title(self) -> str:
@@ -39,7 +41,8 @@ class Key:
     @property
     def file(self) -> Path:
         """Its place below the folder of cursors."""
-        name = self.stream if self.days is None else f"{self.stream}~{self.days[0]}~{self.days[1]}"
+        name = f"{self.stream}@{self.part}" if self.part else self.stream
+        name += f"~{self.days[0]}~{self.days[1]}" if self.days else ""
         return Path(self.source, self.account, f"{name}.json")
 
 
@@ -90,6 +93,11 @@ def leased(key: Key, root: Path | None = None) -> Iterator[State]:
         yield State(path)
     finally:
         os.close(lease)
+
+
+def state_of(key: Key, root: Path | None = None) -> State:
+    """The state of a part, for whoever holds the lease of its stream."""
+    return State(_folder(root) / key.file)
 
 
 def peek(key: Key, root: Path | None = None) -> Mapping[str, Any]:

@@ -8,12 +8,12 @@ conf/sources/<vendor>.yml:
         auth: {kind, …} of connectors.kernel.auth, or {kind: oauth2, grant, token_url} of connectors.kernel.tokens; jwt_bearer also {audience, scope};
             instances: the ends of the hosts that a token may name as the place where it holds
         accounts: by name {secret: a connection, time_zone: whose days the account's are, and what the vendor's paths ask for, as id}
-        budgets: by name a list of [calls, seconds]
+        budgets: by name a list of [calls, seconds]; at_once: by a budget's name how many calls are made at the same time
     streams: by name
         enabled: false leaves it out
         mode: range | cursor | snapshot | webhook (connectors.kernel.slices), start_date, lookback and step as 3d, 12h, 10m
         day: where a record says its day, a list of keys, in a range stream with a step: of so many days one call is about
-        path, method, params, body: one call; in their texts stand {since} {until} {day} {last_day} {next_day} {fields} and an account's values
+        path, method, params, body: one call; in their texts stand {since} {until} {day} {last_day} {next_day} {fields} {part} and an account's values
         fields: a list of names
         page_size: the param that says how many records a page has; half as many are asked for where it was too much
         records: where the records stand in an answer, a list of keys; paginator of connectors.kernel.paginate, none where there is one page
@@ -57,7 +57,7 @@ KEYS = frozenset(
         "description",
     ]
 )
-SETTINGS = frozenset(["base_url", "sunset", "auth", "accounts", "budgets", "time_zone", "currency"])
+SETTINGS = frozenset(["base_url", "sunset", "auth", "accounts", "budgets", "at_once", "time_zone", "currency"])
 LENGTH = re.compile(r"([0-9]{1,6})([dhms])")
 UNITS = {"d": DAY, "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
 NOTHING_BEFORE = date(2010, 1, 1)
@@ -65,12 +65,14 @@ NOTHING_BEFORE = date(2010, 1, 1)
 
 @dataclass(frozen=True)
 class Account:
-    """One account of a source. values: all that its declaration says; in a call's texts they stand by their names."""
+    """One account of a source. values: all that its declaration says; in a call's texts they stand by their names. part: what of it is asked for by
+    itself and has a cursor of its own, as a campaign's id."""
 
     name: str
     secret: str
     zone: str
     values: Mapping[str, Any]
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class Stream:
     turn: Next
     accounts: tuple[Account, ...]
     limits: tuple[Limit, ...]
+    at_once: int | None = None
 
     @property
     def title(self) -> str:
@@ -111,6 +114,7 @@ def texts_of(stream: Stream, account: Account, window: Window) -> dict[str, Any]
     return {
         **account.values,
         "account": account.name,
+        "part": account.part,
         "api_version": stream.source.api_version,
         "fields": ",".join(stream.fields),
         "since": instant(window.since),
@@ -178,9 +182,8 @@ def declared(source: Source, name: str, more: frozenset[str] = frozenset()) -> S
         shape = Shape(said["mode"], start, step, length_of(said.get("lookback", "0d"), f"{where}: lookback"))
     except StreamDeclarationError as error:
         raise StreamDeclarationError(f"{where}: {error}") from None
-    stream = Stream(
-        source, name, said, shape, path_of(said.get("records", ()), f"{where}: records"), turn, accounts, _limits(source, said, where)
-    )
+    records, limits = path_of(said.get("records", ()), f"{where}: records"), _limits(source, said, where)
+    stream = Stream(source, name, said, shape, records, turn, accounts, limits, _at_once(source, said))
     for account in accounts:
         call_of(stream, texts_of(stream, account, Window(datetime.now(UTC), datetime.now(UTC), date.min)))
     return stream
@@ -212,6 +215,15 @@ def _limits(source: Source, said: Mapping[str, Any], where: str) -> tuple[Limit,
             f"conf/sources/{source.source}.yml: settings.budgets.{said['budget']} is {pairs!r}; give pairs of calls and seconds, as [[75, 1], [700, 60]]"
         )
     return tuple(Limit(int(calls), float(seconds)) for calls, seconds in pairs)
+
+
+def _at_once(source: Source, said: Mapping[str, Any]) -> int | None:
+    every = source.settings.get("at_once", {})
+    if not isinstance(every, Mapping) or not all(type(one) is int and one > 0 for one in every.values()):
+        raise StreamDeclarationError(
+            f"conf/sources/{source.source}.yml: settings.at_once is {every!r}; give a number of calls by a budget's name, as {{reports: 10}}"
+        )
+    return every.get(said.get("budget"))
 
 
 def _accounts_of(source: Source) -> tuple[Account, ...]:

@@ -93,3 +93,33 @@ def test_three_processes_at_once_keep_one_budget_and_a_kill_of_one_holds_nobody_
     assert [one.returncode for one in some] == [0, 0, -9] and len(times) >= 80
     # a line is printed a little after its call was counted
     assert max(sum(one <= other < one + 1.8 for other in times) for one in times) <= 40
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from connectors.kernel.budgets import Budget
+with Budget("mail/main/api", (), Path(sys.argv[1]), at_once=2).slot(60):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_no_more_calls_than_slots_are_made_at_once_and_a_kill_frees_its_slot(tmp_path):
+    made = Budget("mail/main/api", (), tmp_path / "budgets.sqlite", at_once=2)
+    words = [sys.executable, "-c", HOLDING, str(tmp_path / "budgets.sqlite")]
+    other = subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with made.slot(0):
+            with pytest.raises(RateLimitedError, match="2 calls are under way"), made.slot(0.1):
+                raise AssertionError("a third one was let in")
+            os.kill(other.pid, signal.SIGKILL)
+            other.wait()
+            with made.slot(5):
+                pass
+        with made.slot(0), made.slot(0):
+            pass
+    finally:
+        other.kill()
+        other.communicate()
