@@ -66,7 +66,7 @@ class Rule:
 
 
 ERRORS: Mapping[str, tuple[type[ConnectorError], str]] = {
-    "config": (CredentialsError, "look at the connection: is the key right, not expired, and has it the scopes of this stream?"),
+    "config": (CredentialsError, "look at {connection}: is the key right, not expired, and has it the scopes of this stream?"),
     "transient": (TemporaryError, "try again later"),
     "rate": (RateLimitedError, "try again later"),
     "split": (TooMuchDataError, "ask for less at once"),
@@ -132,6 +132,7 @@ class Client:
         deadline_seconds: for a call with all its tries and waits; tries: of a call that fails by the vendor's fault.
         most_bytes: what an answer may hold when it is unpacked.
         headers: of every call, as an API version.
+        connection: the name of what it signs with, for whoever has to look at it.
     """
 
     base_url: str
@@ -148,6 +149,7 @@ class Client:
     wait: Callable[[tenacity.RetryCallState], float] = FULL_JITTER
     sleep: Callable[[float], None] = time.sleep
     calls: int = 0
+    connection: str = ""
 
     def __post_init__(self) -> None:
         refuse_clear(self.base_url, "base_url")
@@ -279,6 +281,7 @@ class Client:
             return
         kind, advice = ERRORS[verdict]
         text = answer.content[: SHOWN_LETTERS * 4].decode("utf-8", "replace")[:SHOWN_LETTERS]
+        advice = advice.format(connection=f"connection {self.connection}" if self.connection else "the connection")
         error = self._error(kind, f"{answer.title}: answered {answer.status} ({text}); {advice}")
         if isinstance(error, PassingError):
             is_rate = isinstance(error, RateLimitedError)

@@ -128,10 +128,11 @@ def path_of(value: object, where: str) -> Path:
 def pages(client: Client, call: Call, turn: Next, path: Path, most: int = MOST_PAGES) -> Iterator[Page]:
     """The pages of a stream, from the first call on; path: where its records stand in an answer.
 
-    Raises BrokenContractError where a call comes back, the pages do not end or the records stand elsewhere.
+    Raises BrokenContractError where a call or a page comes back, the pages do not end or the records stand elsewhere.
     """
     made: set[bytes] = set()
     following: Call | None = call
+    before: tuple[bytes, ...] = ()
     while following is not None:
         if (mark := _mark(following)) in made or len(made) >= most:
             raise BrokenContractError(
@@ -141,6 +142,13 @@ def pages(client: Client, call: Call, turn: Next, path: Path, most: int = MOST_P
         made.add(mark)
         answer = client.ask(following)
         records = records_at(answer, path)
+        # where pages are counted, no call tells that one came again
+        if records and records == before:
+            raise BrokenContractError(
+                f"{call.method} {client.base_url}: page {len(made)} is the one before once more; nothing of this slice was landed: try again, then tell "
+                "the vendor"
+            )
+        before = records
         yield Page(len(made), answer, records)
         following = turn(following, answer, len(records))
 
