@@ -48,7 +48,7 @@ def by_offset(call: Call, answer: Answer, count: int, *, name: str = "offset") -
 def by_page(call: Call, answer: Answer, count: int, *, name: str = "page", first: int = 1, last: Path = ()) -> Call | None:
     """The next call has the next number; last: where the answer says the last one, if it does."""
     number = int(call.params.get(name, first))
-    end = at(answer.json(), last) if last else None
+    end = answer.at(last) if last else None
     is_over = number >= end if isinstance(end, int) else not count
     return None if is_over else with_params(call, {name: number + 1})
 
