@@ -50,9 +50,12 @@ def by_offset(call: Call, answer: Answer, count: int, *, name: str = "offset") -
     return with_params(call, {name: int(call.params.get(name, 0)) + count}) if count else None
 
 
-def by_page(call: Call, answer: Answer, count: int, *, name: str = "page", first: int = 1) -> Call | None:
-    """The next call has the next number."""
-    return with_params(call, {name: int(call.params.get(name, first)) + 1}) if count else None
+def by_page(call: Call, answer: Answer, count: int, *, name: str = "page", first: int = 1, last: Path = ()) -> Call | None:
+    """The next call has the next number; last: where the answer says the last one, if it does."""
+    number = int(call.params.get(name, first))
+    end = answer.at(last) if last else None
+    is_over = number >= end if isinstance(end, int) else not count
+    return None if is_over else with_params(call, {name: number + 1})
 
 
 def by_cursor(call: Call, answer: Answer, count: int, *, path: Path, name: str, in_body: bool = False, more: Path = ()) -> Call | None:
@@ -88,7 +91,7 @@ def by_link(call: Call, answer: Answer, count: int) -> Call | None:
 # by the name in a stream's declaration: the pagination, the keys it needs and those it may have
 KINDS: Mapping[str, tuple[Callable[..., Call | None], frozenset[str], frozenset[str]]] = {
     "offset": (by_offset, frozenset(), frozenset({"name"})),
-    "page": (by_page, frozenset(), frozenset({"name", "first"})),
+    "page": (by_page, frozenset(), frozenset({"name", "first", "last"})),
     "cursor": (by_cursor, frozenset({"path", "name"}), frozenset({"in_body", "more"})),
     "header": (by_header, frozenset({"header", "name"}), frozenset({"end"})),
     "url": (by_url, frozenset({"path"}), frozenset()),
@@ -111,7 +114,7 @@ def paginator_of(declared: Mapping[str, Any], where: str) -> Next:
             f"{where}: kind {kind} has the keys {sorted(keys)}; needed are {sorted(needed)}, allowed {sorted(allowed)}"
         )
     values = {key: value for key, value in declared.items() if key != "kind"}
-    for key in values.keys() & {"path", "more"}:
+    for key in values.keys() & {"path", "more", "last"}:
         values[key] = path_of(values[key], f"{where}: {key}")
     for key, value in values.items():
         if key in TYPES and type(value) is not TYPES[key]:
@@ -138,11 +141,12 @@ def pages(
     """The pages of a stream, from the first call on; path: where its records stand in an answer; size: the param that says how many a page has,
     of which half as many are asked for, from there on, where the vendor says that it was too much; read: by default records_at.
 
-    Raises BrokenContractError where a call comes back, the pages do not end or the records stand elsewhere.
+    Raises BrokenContractError where a call or a page comes back, the pages do not end or the records stand elsewhere.
     """
     made: set[bytes] = set()
     following: Call | None = call
     number = 0
+    before: tuple[bytes, ...] = ()
     while following is not None:
         if (mark := _mark(following)) in made or len(made) >= most:
             raise BrokenContractError(
@@ -160,6 +164,13 @@ def pages(
             continue
         records = (read or records_at)(answer, path)
         number += 1
+        # where pages are counted, no call tells that one came again
+        if records and records == before:
+            raise BrokenContractError(
+                f"{call.method} {client.base_url}: page {number} is the one before once more; nothing of this slice was landed: try again, then tell "
+                "the vendor"
+            )
+        before = records
         yield Page(number, answer, records)
         following = turn(following, answer, len(records))
 
