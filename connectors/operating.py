@@ -13,8 +13,7 @@ import typer
 
 from conf import settings
 from conf.settings import REPOSITORY, home
-from connectors.kernel.api import Api
-from connectors.kernel.budgets import Budget
+from connectors.kernel.api import Api, budget_of
 from connectors.kernel.connector import connector_of
 from connectors.kernel.errors import ConnectorError
 from connectors.kernel.fields import differences, fields_of
@@ -73,20 +72,30 @@ def place(
 
 @budget.command("show")
 def used(source: Source) -> None:
-    """Print one JSON line per account and budget: of each limit how many calls count now, and until when nobody asks."""
+    """Print one JSON line per connection and budget: of each limit how many calls count now, and until when nobody asks."""
     seen = set()
     for stream, account in _streams(source):
         name = str(stream.said.get("budget", ""))
-        if not stream.limits or (account.name, name) in seen:
+        if not stream.limits or (account.secret, name) in seen:
             continue
-        seen.add((account.name, name))
-        file = home() / "state" / "budgets.sqlite"
-        one = Budget(f"{source}/{account.name}/{name}", stream.limits, file)
-        limits = [(limit, 0) for limit in stream.limits] if not file.exists() else one.used()
-        until = one.paused_until() if file.exists() else None
+        seen.add((account.secret, name))
+        one = budget_of(stream, account, home() / "state")
+        limits = [(limit, 0) for limit in stream.limits] if not one.file.exists() else one.used()
+        until = one.paused_until() if one.file.exists() else None
         told = [{"calls": limit.calls, "seconds": limit.seconds, "spent_at_most": limit.spent, "used": n} for limit, n in limits]
         paused = datetime.fromtimestamp(until, UTC).isoformat() if until else None
-        typer.echo(json.dumps({"source": source, "account": account.name, "budget": name, "limits": told, "paused_until": paused}))
+        typer.echo(
+            json.dumps(
+                {
+                    "source": source,
+                    "account": account.name,
+                    "connection": account.secret,
+                    "budget": name,
+                    "limits": told,
+                    "paused_until": paused,
+                }
+            )
+        )
 
 
 def discover(source: Source) -> None:

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from conf.settings import Source, home, made
 from connectors.kernel import days
@@ -170,7 +172,7 @@ class Api:
     def sample(self, stream: Stream, account: Account, is_cheap: bool = False) -> list[bytes]:
         """The records of a first page: of the newest days, or, of a cursor stream that is not asked cheaply, of all there is."""
         now = datetime.now(UTC).replace(microsecond=0)
-        today = now.date()
+        today = now.astimezone(ZoneInfo(account.zone)).date()
         is_named = is_cheap or stream.shape.mode != "cursor"
         every = questions(windows(stream.shape_of(account), (today, today), None, now, is_named=is_named), stream.shape)
         client = self.client(stream, account)
@@ -192,10 +194,7 @@ class Api:
         """Who asks as an account, within the stream's budget. Raises CredentialsError."""
         source = stream.source
         credentials = credentials_of(account.secret)
-        budget = None
-        if stream.limits:
-            name = f"{source.source}/{account.name}/{stream.said['budget']}"
-            budget = Budget(name, stream.limits, made(home() / "state") / "budgets.sqlite")
+        budget = budget_of(stream, account, made(home() / "state")) if stream.limits else None
         headers = self.headers(stream, account)
         return Client(
             self.base_url(source, account, credentials),
@@ -351,6 +350,11 @@ def key_of(stream: Stream, account: Account, scope: Scope) -> Key:
     """Whose state a pull has: days that somebody named have their own."""
     days = scope.days if scope.is_named and stream.shape.mode != "snapshot" else None
     return Key(stream.source.source, account.name, stream.name, days)
+
+
+def budget_of(stream: Stream, account: Account, folder: Path) -> Budget:
+    """The budget of a stream: accounts under one connection share it, as vendors count the calls of an app or a token."""
+    return Budget(f"{stream.source.source}/{account.secret}/{stream.said['budget']}", stream.limits, folder / "budgets.sqlite")
 
 
 def complete(landing: Landing, stream: Stream, account: Account) -> list[Landed]:

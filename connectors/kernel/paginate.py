@@ -45,9 +45,12 @@ def by_offset(call: Call, answer: Answer, count: int, *, name: str = "offset") -
     return with_params(call, {name: int(call.params.get(name, 0)) + count}) if count else None
 
 
-def by_page(call: Call, answer: Answer, count: int, *, name: str = "page", first: int = 1) -> Call | None:
-    """The next call has the next number."""
-    return with_params(call, {name: int(call.params.get(name, first)) + 1}) if count else None
+def by_page(call: Call, answer: Answer, count: int, *, name: str = "page", first: int = 1, last: Path = ()) -> Call | None:
+    """The next call has the next number; last: where the answer says the last one, if it does."""
+    number = int(call.params.get(name, first))
+    end = answer.at(last) if last else None
+    is_over = number >= end if isinstance(end, int) else not count
+    return None if is_over else with_params(call, {name: number + 1})
 
 
 def by_cursor(call: Call, answer: Answer, count: int, *, path: Path, name: str, in_body: bool = False, more: Path = ()) -> Call | None:
@@ -83,7 +86,7 @@ def by_link(call: Call, answer: Answer, count: int) -> Call | None:
 # by the name in a stream's declaration: the pagination, the keys it needs and those it may have
 KINDS: Mapping[str, tuple[Callable[..., Call | None], frozenset[str], frozenset[str]]] = {
     "offset": (by_offset, frozenset(), frozenset({"name"})),
-    "page": (by_page, frozenset(), frozenset({"name", "first"})),
+    "page": (by_page, frozenset(), frozenset({"name", "first", "last"})),
     "cursor": (by_cursor, frozenset({"path", "name"}), frozenset({"in_body", "more"})),
     "header": (by_header, frozenset({"header", "name"}), frozenset({"end"})),
     "url": (by_url, frozenset({"path"}), frozenset()),
@@ -106,7 +109,7 @@ def paginator_of(declared: Mapping[str, Any], where: str) -> Next:
             f"{where}: kind {kind} has the keys {sorted(keys)}; needed are {sorted(needed)}, allowed {sorted(allowed)}"
         )
     values = {key: value for key, value in declared.items() if key != "kind"}
-    for key in values.keys() & {"path", "more"}:
+    for key in values.keys() & {"path", "more", "last"}:
         values[key] = path_of(values[key], f"{where}: {key}")
     for key, value in values.items():
         if key in TYPES and type(value) is not TYPES[key]:
