@@ -196,14 +196,8 @@ class Api:
         credentials = credentials_of(account.secret)
         budget = budget_of(stream, account, made(home() / "state")) if stream.limits else None
         headers = self.headers(stream, account)
-        return Client(
-            self.base_url(source, account, credentials),
-            self.auth(source, account, credentials),
-            budget,
-            rules=self.rules,
-            headers=headers,
-            pause=self.pause,
-        )
+        url, auth = self.base_url(source, account, credentials), self.auth(source, account, credentials)
+        return Client(url, auth, budget, rules=self.rules, headers=headers, pause=self.pause, connection=account.secret)
 
     def _accounts(self, stream: Stream, scope: Scope) -> list[Account]:
         if scope.account and scope.account not in {one.name for one in stream.accounts}:

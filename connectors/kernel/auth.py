@@ -29,6 +29,8 @@ KINDS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "api_key": ("Authorization", "", ("password",)),
 }
 KEYS = ("kind", "header", "prefix")
+# of a connection's values those that say where it leads
+PLACES = frozenset({"host", "token_url", "instance_url"})
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Credentials:
 
     name: str
     values: Mapping[str, str] = field(repr=False)
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The values that nobody may read: not where the vendor is."""
+        return tuple(value for key, value in self.values.items() if key not in PLACES)
 
     def need(self, key: str) -> str:
         """A value. Raises CredentialsError naming what is missing."""
@@ -107,7 +114,7 @@ def auth_of(declared: Mapping[str, Any], credentials: Credentials, where: str) -
             f"connection {credentials.name}: {' and '.join(needed)} hold a sign that no header has, as a line's end; set them anew"
         )
     headers = {str(declared.get("header", header)): f"{declared.get('prefix', prefix)}{value}"}
-    return StaticAuth(headers, (value, *credentials.values.values()))
+    return StaticAuth(headers, (value, *credentials.hidden))
 
 
 def redacted(text: str, secrets: tuple[str, ...]) -> str:

@@ -71,7 +71,7 @@ class Rule:
 
 
 ERRORS: Mapping[str, tuple[type[ConnectorError], str]] = {
-    "config": (CredentialsError, "look at the connection: is the key right, not expired, and has it the scopes of this stream?"),
+    "config": (CredentialsError, "look at {connection}: is the key right, not expired, and has it the scopes of this stream?"),
     "transient": (TemporaryError, "try again later"),
     "rate": (RateLimitedError, "try again later"),
     "split": (TooMuchDataError, "ask for less at once"),
@@ -138,6 +138,7 @@ class Client:
         most_bytes: what an answer may hold when it is unpacked.
         headers: of every call, as an API version.
         pause: the seconds for which an answer's headers say that nobody should ask, 0 for none; they count where there is a budget.
+        connection: the name of what it signs with, for whoever has to look at it.
     """
 
     base_url: str
@@ -155,6 +156,7 @@ class Client:
     sleep: Callable[[float], None] = time.sleep
     calls: int = 0
     pause: Callable[[Mapping[str, str]], float] = lambda _: 0.0
+    connection: str = ""
 
     def __post_init__(self) -> None:
         refuse_clear(self.base_url, "base_url")
@@ -288,6 +290,7 @@ class Client:
             return
         kind, advice = ERRORS[verdict]
         text = answer.content[: SHOWN_LETTERS * 4].decode("utf-8", "replace")[:SHOWN_LETTERS]
+        advice = advice.format(connection=f"connection {self.connection}" if self.connection else "the connection")
         error = self._error(kind, f"{answer.title}: answered {answer.status} ({text}); {advice}")
         if isinstance(error, PassingError):
             is_rate = isinstance(error, RateLimitedError)

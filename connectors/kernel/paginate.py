@@ -128,11 +128,12 @@ def pages(client: Client, call: Call, turn: Next, path: Path, most: int = MOST_P
     """The pages of a stream, from the first call on; path: where its records stand in an answer; size: the param that says how many a page has,
     of which half as many are asked for, from there on, where the vendor says that it was too much.
 
-    Raises BrokenContractError where a call comes back, the pages do not end or the records stand elsewhere.
+    Raises BrokenContractError where a call or a page comes back, the pages do not end or the records stand elsewhere.
     """
     made: set[bytes] = set()
     following: Call | None = call
     number = 0
+    before: tuple[bytes, ...] = ()
     while following is not None:
         if (mark := _mark(following)) in made or len(made) >= most:
             raise BrokenContractError(
@@ -149,6 +150,13 @@ def pages(client: Client, call: Call, turn: Next, path: Path, most: int = MOST_P
             following = with_params(following, {size: most_records // 2})
             continue
         records = records_at(answer, path)
+        # where pages are counted, no call tells that one came again
+        if records and records == before:
+            raise BrokenContractError(
+                f"{call.method} {client.base_url}: page {number + 1} is the one before once more; nothing of this slice was landed: try again, then "
+                "tell the vendor"
+            )
+        before = records
         number += 1
         yield Page(number, answer, records)
         following = turn(following, answer, len(records))

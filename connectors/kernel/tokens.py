@@ -102,7 +102,7 @@ class OAuth2:
         return token.named.get(key, "") if token else ""
 
     def secrets(self) -> tuple[str, ...]:
-        return (*self.credentials.values.values(), *self._seen)
+        return (*self.credentials.hidden, *self._seen)
 
     def _fetched(self, refused: str) -> Token:
         """A token that is not the refused one. Raises CredentialsError, BrokenContractError or TemporaryError."""

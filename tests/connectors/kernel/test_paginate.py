@@ -123,14 +123,29 @@ def test_a_link_header_is_followed_relative_to_what_was_asked(there):
 
 @pytest.mark.parametrize("cursors", [["a", "a"], ["a", "b", "a"]])
 def test_a_page_that_comes_back_ends_the_stream_with_an_error(there, cursors):
-    there.says(*(Said(content={"data": [0], "after": one}) for one in cursors))
+    there.says(*(Said(content={"data": [n], "after": one}) for n, one in enumerate(cursors)))
     with pytest.raises(BrokenContractError, match="leads back to a page that was read"):
         all_of(there, {"kind": "cursor", "path": ["after"], "name": "after"})
     assert len(there.asked) == len(cursors)
 
 
+@pytest.mark.parametrize("declared", [{"kind": "page"}, {"kind": "offset"}, {"kind": "cursor", "path": ["after"], "name": "after"}])
+def test_the_page_before_once_more_ends_the_stream_with_an_error(there, declared):
+    there.says(*(Said(content={"data": data, "after": str(n)}) for n, data in enumerate(([1, 2], [1, 2], []))))
+    with pytest.raises(BrokenContractError, match="page 2 is the one before once more"):
+        all_of(there, declared)
+
+
+def test_the_last_page_is_known_where_the_vendor_says_its_number(there):
+    there.answer = lambda asked: Said(content={"data": [int(asked.params.get("page", 1))], "info": {"pages": 3}})
+    assert all_of(there, {"kind": "page", "last": ["info", "pages"]}) == ["1", "2", "3"]
+    assert [one.params.get("page") for one in there.asked] == [None, "2", "3"]
+    there.says(*(Said(content={"data": data}) for data in ([1], [2], [])))
+    assert all_of(there, {"kind": "page", "last": ["info", "pages"]}) == ["1", "2"]
+
+
 def test_pages_without_end_end(there):
-    there.answer = lambda _: Said(content={"data": [0], "after": str(len(there.asked))})
+    there.answer = lambda _: Said(content={"data": [len(there.asked)], "after": str(len(there.asked))})
     with pytest.raises(BrokenContractError, match="there are more than 5"):
         all_of(there, {"kind": "cursor", "path": ["after"], "name": "after"}, most=5)
     assert len(there.asked) == 5
