@@ -184,6 +184,11 @@ class Vendor:
         return self.world.sandbox
 
     @property
+    def place(self) -> str:
+        """Where the sandbox has the vendor's base URL."""
+        return f"{self.sandbox.url}/{self.name}{getattr(self.module, 'BASE', '')}"
+
+    @property
     def landing(self) -> Path:
         return self.home / "landing"
 

@@ -50,7 +50,7 @@ from tests.connectors.api_contract import (
     streams_of,
     with_small_pages,
 )
-from tests.contract.documents import documents_of
+from tests.contract.documents import WrongExchange, documents_of
 
 SOURCES = api_sources()
 STREAMS = [(name, stream) for name in SOURCES for stream in streams_of(name)]
@@ -74,7 +74,7 @@ def vendor(name, world, home, monkeypatch) -> Iterator[Vendor]:
     made = prepare(monkeypatch, world, name, home)
     yield made
     if documents := documents_of(name):
-        documents.hold(made.line.exchanges, made.sandbox.url + f"/{made.name}" + getattr(made.module, "BASE", ""), made.source)
+        documents.hold(made.line.exchanges, made.place, made.source)
 
 
 @pytest.fixture(scope="session")
@@ -396,6 +396,25 @@ def test_a_key_that_nobody_knows_is_refused(name, stream, world, home, monkeypat
     source = prepare(monkeypatch, world, name, home).declared(stream, colour="red")
     with pytest.raises(StreamDeclarationError, match=f"conf/sources/{name}.yml: streams.{stream}: .*'colour'.* allowed"):
         connector_of(source).declared(source, stream)
+
+
+@of_each_stream
+def test_what_the_vendor_s_document_does_not_allow_does_not_pass(vendor, stream, name):
+    documents = documents_of(name)
+    if not documents:
+        pytest.skip("the vendor has no document beside this clone (../shared/vendor_specs)")
+    vendor.pull(
+        vendor.declared(stream), (vendor.start(), vendor.world.last) if vendor.mode(stream) == "cursor" else vendor.few_days(stream)
+    )
+    longest = max(vendor.asked(), key=lambda one: len(one.response.content))
+    if not documents.hold([longest], vendor.place, vendor.source):
+        pytest.skip("the vendor has no document of this call")
+    with pytest.raises(WrongExchange):
+        documents.one(*documents.mutant(stream, longest), vendor.place, vendor.source)
+    unknown = longest.request.copy()
+    unknown.prepare_url(unknown.url, {"nobody_declared_it": "1"})
+    with pytest.raises(WrongExchange, match="nobody_declared_it"):
+        documents.one(unknown, longest.response, vendor.place, vendor.source)
 
 
 def test_passing_hindrances_and_errors_of_people_are_told_apart():

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from connectors.sandbox.apis.served import Row, Served
 
 BASE = "/api"
+MEDIA_TYPE = "application/vnd.api+json"
 KEY = "pk_sandbox_0123456789abcdef"
 CONNECTIONS = {"klaviyo_main": {"password": KEY}}
 LIMITS = {
@@ -54,7 +55,7 @@ def error(status: int, code: str, title: str, detail: str) -> JSONResponse:
             }
         ]
     }
-    return JSONResponse(body, status)
+    return JSONResponse(body, status, media_type=MEDIA_TYPE)
 
 
 def too_many(seconds: float) -> Response:
@@ -119,7 +120,7 @@ def _collection(request: Request, name: str, rows: Sequence[Row], most: int) -> 
     if "metric" in request.query_params.get("include", "").split(","):
         ids = {row["relationships"]["metric"]["data"]["id"] for row in page}
         body["included"] = [_metric(event) for event in METRICS if _metric_id(event) in ids]
-    return JSONResponse(body, media_type="application/vnd.api+json")
+    return JSONResponse(body, media_type=MEDIA_TYPE)
 
 
 def _is_meant(name: str, text: str, attributes: Row) -> bool:
@@ -218,6 +219,8 @@ def _campaign(row: Row) -> Row:
     attributes = {
         "name": row["name"], "status": "Sent", "archived": False, "created_at": _stamp(row["updated_at"]), "scheduled_at": _stamp(row["updated_at"]),
         "updated_at": row["updated_at"].replace("Z", "+00:00"), "send_time": _stamp(row["updated_at"]),
+        "audiences": {"included": ["Y6nRLr"], "excluded": []}, "send_options": {"use_smart_sending": False},
+        "send_strategy": {"method": "immediate"},
     }  # fmt: skip
     return {
         "type": "campaign",
