@@ -105,11 +105,13 @@ class Jobs:
             return {}
 
     def _write(self, jobs: Mapping[str, Any]) -> None:
+        if self.file.is_relative_to(home()):
+            made(home() / "state")
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_durably(self.file, json.dumps(jobs).encode())
 
 
 def jobs_of(source: str, account: str, stream: str, most_seconds: float = 3600.0, fresh_seconds: float = 7 * 86_400.0) -> Jobs:
     """The jobs of a stream in this home."""
-    file = made(home() / "state") / "jobs" / source / account / f"{stream}.json"
+    file = home() / "state" / "jobs" / source / account / f"{stream}.json"
     return Jobs(f"{source}.{stream} ({account})", file, most_seconds, fresh_seconds=fresh_seconds)

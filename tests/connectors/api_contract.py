@@ -146,7 +146,7 @@ class World:
 def serving_world(folder: Path) -> Iterator[World]:
     """A small world that ended yesterday: a pull asks for nothing that is not there yet."""
     last = datetime.now(UTC).date() - DAY
-    made = worlds.make_world(people=120, days=28, until=last, seed=7)
+    made = worlds.make_world(people=300, days=28, until=last, seed=7)
     files.write_world(made, folder / "drops")
     served.part(folder / "drops", folder / "apis")
     for path in (folder / "apis").rglob("*.jsonl"):

@@ -103,10 +103,10 @@ class Documents:
             query = {**dict(parse_qsl(parts.query)), said["query"]: said["value"]}
             request.url = parts._replace(query=urlencode(query)).geturl()
         else:
-            body = json.loads(response.content)
-            *way, last = said["answer"]
-            functools.reduce(lambda value, key: value[key], way, body)[last] = said["value"]
-            response._content = json.dumps(body).encode()
+            whole = {"": json.loads(response.content)}
+            *way, last = "", *said["answer"]
+            functools.reduce(lambda value, key: value[key], way, whole)[last] = said["value"]
+            response._content = json.dumps(whole[""]).encode()
         return request, response
 
     def _operation(self, request: requests.PreparedRequest) -> tuple[list[str], OpenAPI]:
