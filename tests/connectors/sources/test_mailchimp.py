@@ -226,5 +226,5 @@ def test_all_streams_share_ten_connections_and_need_no_user_s_name(there):
 @pytest.mark.parametrize("wrong", [{"api": 0}, {"api": "10"}, 10])
 def test_how_many_calls_at_once_is_a_number_by_a_budget_s_name(wrong):
     found = source("mailchimp")
-    with pytest.raises(StreamDeclarationError, match="settings.at_once is"):
+    with pytest.raises(StreamDeclarationError, match=r"settings\.at_once is"):
         CONNECTOR.declared(replace(found, settings={**found.settings, "at_once": wrong}), "members")
