@@ -11,7 +11,7 @@ import pytest
 
 from conf.settings import source
 from connectors.kernel.auth import Credentials, credentials_of
-from connectors.kernel.errors import BrokenContractError, CredentialsError, FailedStreamsError
+from connectors.kernel.errors import BrokenContractError, CredentialsError, FailedStreamsError, StreamDeclarationError
 from connectors.kernel.http import Call, Client
 from connectors.sandbox.apis import mailchimp as sandbox_mailchimp, server
 from connectors.sources.mailchimp import CONNECTOR, _listed
@@ -221,3 +221,10 @@ def test_all_streams_share_ten_connections_and_need_no_user_s_name(there):
     assert {(one.name, one.at_once) for one in budgets if one} == {("mailchimp/main/api", 10)}
     nameless = replace(credentials_of("mailchimp_main"), values={"password": "0123456789-us1"})
     assert CONNECTOR.auth(found, streams[0].accounts[0], nameless).headers()["Authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("wrong", [{"api": 0}, {"api": "10"}, 10])
+def test_how_many_calls_at_once_is_a_number_by_a_budget_s_name(wrong):
+    found = source("mailchimp")
+    with pytest.raises(StreamDeclarationError, match=r"settings\.at_once is"):
+        CONNECTOR.declared(replace(found, settings={**found.settings, "at_once": wrong}), "members")
