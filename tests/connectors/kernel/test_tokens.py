@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,9 +17,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from conf.settings import source
+from connectors.kernel.api import Api
 from connectors.kernel.auth import Credentials
-from connectors.kernel.errors import BrokenContractError, CredentialsError, ForeignOriginError, TemporaryError
+from connectors.kernel.errors import BrokenContractError, CredentialsError, ForeignOriginError, StreamDeclarationError, TemporaryError
 from connectors.kernel.http import Call, Client, form_poster
+from connectors.kernel.streams import Account
 from connectors.kernel.tokens import OAuth2
 from tests.connectors.kernel.vendor import Asked, Said, Vendor, vendor
 
@@ -249,3 +253,21 @@ def test_where_a_token_holds_is_known_to_every_process_and_forgotten_with_it(the
     assert b"canary-signature" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
     other.renew()
     assert made.named("instance_url") == "" and len(there.asked) == 2
+
+
+@pytest.mark.parametrize(("changed", "is_right"), [
+    ({}, True), ({"audience": "https://login.example.com", "instances": ["example.com"]}, True), ({"grant": "password"}, False),
+    ({"grant": ["jwt_bearer"]}, False), ({"colour": "red"}, False),
+])  # fmt: skip
+def test_a_declaration_of_tokens_says_what_is_allowed(changed, is_right):
+    declared = {"kind": "oauth2", "grant": "jwt_bearer", "token_url": "https://login.example.com/token", **changed}
+    asked = source("salesforce")
+    asked = dataclasses.replace(asked, settings={**asked.settings, "auth": declared})
+    account = Account("main", "crm_main", "UTC", {})
+    seed = Credentials("crm_main", {"login": "client-1", "password": PEM, "subject": "ann"})
+    if is_right:
+        made = Api().auth(asked, account, seed)
+        assert isinstance(made, OAuth2) and made.claims == {"aud": declared.get("audience", declared["token_url"]), "sub": "ann"}
+        return
+    with pytest.raises(StreamDeclarationError, match=r"conf/sources/salesforce.yml: settings.auth: got .*as grant \['client_credentials'"):
+        Api().auth(asked, account, seed)
