@@ -183,7 +183,7 @@ class Client:
         retry = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(PassingError),
             wait=lambda state: _asked_wait(state) or self.wait(state),
-            stop=self._is_enough,
+            stop=self._enough(),
             sleep=self.sleep,
             reraise=True,
         )
@@ -191,11 +191,16 @@ class Client:
         with stack:
             yield retry(self._ask_signed, call, url, title, stack if not is_whole else None)
 
-    def _is_enough(self, state: tenacity.RetryCallState) -> bool:
-        """Whether there is no other try: its wait would go beyond the deadline, or the vendor's fault came too often."""
-        error = state.outcome and state.outcome.exception()
-        is_late = tenacity.stop_before_delay(self.deadline_seconds)(state)
-        return is_late or (isinstance(error, TemporaryError) and state.attempt_number >= self.tries)
+    def _enough(self) -> Callable[[tenacity.RetryCallState], bool]:
+        """Whether a call gets no other try: its wait would go beyond the deadline, or the vendor's fault came too often; limits are none."""
+        is_late, faults = tenacity.stop_before_delay(self.deadline_seconds), 0
+
+        def is_enough(state: tenacity.RetryCallState) -> bool:
+            nonlocal faults
+            faults += isinstance(state.outcome and state.outcome.exception(), TemporaryError)
+            return is_late(state) or faults >= self.tries
+
+        return is_enough
 
     def _url(self, call: Call) -> str:
         url = urljoin(f"{self.base_url.rstrip('/')}/", call.path.lstrip("/") if "://" not in call.path else call.path)
