@@ -150,7 +150,7 @@ def test_an_error_that_only_a_person_mends_is_asked_once(linkedin, kind, error):
 def test_too_many_calls_of_a_day_are_said_as_what_passes(linkedin, monkeypatch):
     linkedin.fault("/adAnalytics", "429")
     assert linkedin.pull("analytics", LAST, LAST).failures == []
-    monkeypatch.setattr("connectors.kernel.http.Client._is_enough", lambda *_: True)
+    monkeypatch.setattr("connectors.kernel.http.Client._enough", lambda _: lambda _: True)
     linkedin.fault("/adAnalytics", "429", 99)
     (error,) = linkedin.pull("analytics", LAST, LAST).failures
     assert isinstance(error, RateLimitedError) and error.exit_code == 4
