@@ -8,11 +8,13 @@ or what names a person.
 from __future__ import annotations
 
 import email.utils
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -183,7 +185,7 @@ class Client:
         retry = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(PassingError),
             wait=lambda state: _asked_wait(state) or self.wait(state),
-            stop=self._is_enough,
+            stop=partial(self._is_enough, itertools.count(1)),
             sleep=self.sleep,
             reraise=True,
         )
@@ -191,11 +193,11 @@ class Client:
         with stack:
             yield retry(self._ask_signed, call, url, title, stack if not is_whole else None)
 
-    def _is_enough(self, state: tenacity.RetryCallState) -> bool:
-        """Whether there is no other try: its wait would go beyond the deadline, or the vendor's fault came too often."""
+    def _is_enough(self, faults: Iterator[int], state: tenacity.RetryCallState) -> bool:
+        """Whether there is no other try: its wait would go beyond the deadline, or the vendor's fault came too often. What was too much is no fault."""
         error = state.outcome and state.outcome.exception()
         is_late = tenacity.stop_before_delay(self.deadline_seconds)(state)
-        return is_late or (isinstance(error, TemporaryError) and state.attempt_number >= self.tries)
+        return is_late or (isinstance(error, TemporaryError) and next(faults) >= self.tries)
 
     def _url(self, call: Call) -> str:
         url = urljoin(f"{self.base_url.rstrip('/')}/", call.path.lstrip("/") if "://" not in call.path else call.path)

@@ -73,7 +73,7 @@ def test_a_report_that_ends_before_its_count_or_comes_twice_is_refused_and_not_l
     assert len(true_cost(there, str(busy), str(busy))) > 1
     there.faults += [server.Fault("ga4", "runReport", "none"), server.Fault("ga4", "runReport", "repeat")]
     more = {"ad_cost": {**small_pages(1)["ad_cost"], **ONE_DAY["ad_cost"]}}
-    with pytest.raises(FailedStreamsError, match="gives a page twice"):
+    with pytest.raises(FailedStreamsError, match="is the one before once more"):
         pull("ga4", home, more=more, first_day=busy, last_day=busy)
     assert not envelopes(home, "ga4", "ad_cost")
 

@@ -125,7 +125,7 @@ def test_google_s_code_says_more_than_the_status(kind, code, verdict, is_list):
     assert classified(400, content, (*CONNECTOR.rules, *DEFAULT_RULES)) == verdict
 
 
-@pytest.mark.parametrize(("kind", "said"), [("expired", "look at the connection"), ("sunset", "UNSUPPORTED_VERSION")])
+@pytest.mark.parametrize(("kind", "said"), [("expired", "look at connection google_ads_main"), ("sunset", "UNSUPPORTED_VERSION")])
 def test_what_only_a_person_can_mend_is_said_at_once_and_without_secrets(there, home, kind, said):
     there.faults.append(server.Fault("google_ads", "googleAds", kind, 99))
     with pytest.raises(FailedStreamsError, match=said) as error:

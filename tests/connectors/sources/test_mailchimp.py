@@ -182,7 +182,7 @@ def test_too_many_connections_are_waited_for_whether_429_or_a_403_without_json(t
 @pytest.mark.parametrize("kind", ["expired", "forbidden"])
 def test_a_403_with_json_is_a_person_s_to_mend_and_no_secret_is_said(there, home, kind):
     there.faults.append(server.Fault("mailchimp", "members", kind, 9))
-    with pytest.raises(FailedStreamsError, match="look at the connection") as error:
+    with pytest.raises(FailedStreamsError, match="look at connection mailchimp_main") as error:
         pull("mailchimp", home, "members")
     assert (
         error.value.exit_code == 2
@@ -218,7 +218,7 @@ def test_all_streams_share_ten_connections_and_need_no_user_s_name(there):
     found = source("mailchimp")
     streams = [CONNECTOR.declared(found, name) for name in found.streams]
     budgets = [CONNECTOR.client(one, one.accounts[0]).budget for one in streams]
-    assert {(one.name, one.at_once) for one in budgets if one} == {("mailchimp/main/api", 10)}
+    assert {(one.name, one.at_once) for one in budgets if one} == {("mailchimp/mailchimp_main/api", 10)}
     nameless = replace(credentials_of("mailchimp_main"), values={"password": "0123456789-us1"})
     assert CONNECTOR.auth(found, streams[0].accounts[0], nameless).headers()["Authorization"].startswith("Basic ")
 
