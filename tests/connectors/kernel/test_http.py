@@ -316,3 +316,12 @@ def test_a_header_that_says_how_much_of_a_limit_is_used_stops_everybody_before_i
     with pytest.raises(RateLimitedError) as error:
         client(there, deadline_seconds=5, pause=pause).ask(Call("events"))
     assert error.value.retry_after == 600
+
+
+def test_a_call_that_was_too_much_is_no_try_of_those_that_a_vendor_s_faults_have(there):
+    there.says(Said(429), Said(429), Said(429), Said(500), Said(content={}))
+    assert client(there, tries=2).ask(Call("events")).status == 200
+    there.says(Said(500))
+    with pytest.raises(TemporaryError):
+        client(there, tries=2).ask(Call("events"))
+    assert len(there.asked) == 5 + 2
