@@ -139,9 +139,9 @@ class AirflowApi:
         ]
         return found
 
-    def result(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-        """What a task's command printed last, a JSON object; {} when it printed none."""
-        path = f"/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}/taskInstances/{task_id}/xcomEntries/return_value?deserialize=true"
+    def result(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """What a task's command printed last, a JSON object; {} when it printed none. map_index: which one of a mapped task."""
+        path = f"/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}/taskInstances/{task_id}/xcomEntries/return_value?deserialize=true&map_index={map_index}"
         try:
             value = self.call("GET", path)["value"]
         except (ThroughlineError, KeyError):

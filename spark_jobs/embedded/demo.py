@@ -148,9 +148,9 @@ def demo(once: bool = False) -> int:
     made(services.apis())
     making, first, last = begin_world()
     out.print(f"A sandbox shop of {PEOPLE:,} people, {first} to {last}, in {home() / 'drops'}")
-    # the shop first: its orders bring the first chart, and what marketing spent wants its exchange rates
+    # the shop first: its orders bring the first chart, and what marketing spent wants its exchange rates; the vendors wait until it is there
     vendors = [f"ingest_{name}" for name in source_names() if accounts_of(name)]
-    waves = [["ingest_sandbox_shop"], [ORDERS, "ingest_sandbox_marketing", "ingest_sandbox_site", *vendors], [BUILD]]
+    waves = [["ingest_sandbox_shop"], [ORDERS, "ingest_sandbox_marketing", "ingest_sandbox_site"], vendors, [BUILD]]
     stages = [[Stage(dag_id, first, last) for dag_id in wave] for wave in waves]
     try:
         return run_stages(stages, once, lambda: finish_world(making, last), small=True)
@@ -253,7 +253,7 @@ def run_wave(found: services.Services, api: AirflowApi, stages: Sequence[Stage],
             for task in tasks:
                 dag_id, task_id, state = task["dag_id"], task["task_id"], task["state"] or "waiting"
                 if state == "success" and (dag_id, task_id) not in facts:
-                    facts[dag_id, task_id] = rows_said(api.result(dag_id, task["dag_run_id"], task_id))
+                    facts[dag_id, task_id] = rows_said(api.result(dag_id, task["dag_run_id"], task_id, task["map_index"]))
                     if (dag_id, task_id) == FIRST_CHART:
                         facts[dag_id, task_id] = f"first chart after {time.monotonic() - begun:.0f} s: {(home() / 'report.html').as_uri()}"
                 rows.append((dag_id, task_id, state, task["duration"], facts.get((dag_id, task_id), ""), task["start_date"] or "9"))
