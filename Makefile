@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ONCE ?=
+VENDORS ?=
 PROFILE ?= embedded
 S3 ?=
 DATA ?= ../shared/data
@@ -13,8 +14,8 @@ help: ## this list
 setup: ## Python environment and JARs (done already: a moment)
 	@bash .ci/setup
 
-demo: setup ## a seeded shop through Airflow into the report; ONCE=1 ends by itself
-	@$(PYTHON) -m spark_jobs demo $(if $(ONCE),--once)
+demo: setup ## a seeded shop through Airflow into the report; ONCE=1 ends by itself; VENDORS="klaviyo hubspot": these APIs alone, the rest as files
+	@$(PYTHON) -m spark_jobs demo $(if $(ONCE),--once) $(addprefix --vendor ,$(VENDORS))
 
 real: setup ## the same DAGs on real files: DATA=folder
 	@THROUGHLINE_HOME=$${THROUGHLINE_HOME:-$(CURDIR)/.throughline-real} $(PYTHON) -m spark_jobs real --data $(DATA) $(if $(ONCE),--once)

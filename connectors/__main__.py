@@ -171,6 +171,7 @@ def make(
     apis: Annotated[
         Path | None, typer.Option(help="folder of what vendors' APIs serve (`sandbox serve`); these rows are no drops then")
     ] = None,
+    vendor: Annotated[list[str] | None, typer.Option(help="one that serves, may be said again; default: all")] = None,
 ) -> None:
     """Make the sandbox world's files; the same arguments make the same bytes. Prints one JSON line with counts."""
     from connectors.sandbox import files, truth, world  # numpy and the pools load only when they are needed
@@ -181,7 +182,7 @@ def make(
     if not parquet:
         truth.write_truth(made, out)
     if apis:
-        counts |= served.part(out, apis)
+        counts |= served.part(out, apis, vendor or ())
     first = made.first_day
     typer.echo(
         json.dumps({"out": str(out), "from": str(first), "to": f"{until:%Y-%m-%d}", "people": people, "seed": seed, "records": counts})

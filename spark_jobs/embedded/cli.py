@@ -13,11 +13,14 @@ Once = Annotated[bool, typer.Option("--once", help="end by itself and stop every
 
 
 @app.command()
-def demo(once: Once = False) -> None:
-    """A small seeded shop through Airflow into the report."""
+def demo(
+    once: Once = False,
+    vendor: Annotated[list[str] | None, typer.Option(help="a source whose API the sandbox serves, may be said again; default: all")] = None,
+) -> None:
+    """A small seeded shop through Airflow into the report. What no vendor's API serves is dropped as files."""
     from spark_jobs.embedded.demo import demo as run
 
-    raise typer.Exit(run(once))
+    raise typer.Exit(run(once, vendor or ()))
 
 
 @app.command()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,11 @@ VENDOR_OF: Mapping[str, Callable[[Row], str]] = {
 SEEN_FROM = {"ad_spend": "delivered", "email_events": "received_at", "contact_events": "received_at"}
 
 
-def part(drops: Path, folder: Path) -> dict[str, int]:
-    """Take what vendors serve out of the drops below a folder, and keep it below another one. Returns the rows by "vendor.kind"."""
+def part(drops: Path, folder: Path, vendors: Collection[str] = ()) -> dict[str, int]:
+    """Take what vendors serve out of the drops below a folder, and keep it below another one. Returns the rows by "vendor.kind".
+
+    vendors: those that serve; by default all. What the others would serve stays in the drops.
+    """
     found: dict[str, list[bytes]] = {}
     for kind, vendor_of in VENDOR_OF.items():
         for path in sorted((drops / SOURCE / kind).rglob("*.*")):
@@ -77,7 +80,7 @@ def part(drops: Path, folder: Path) -> dict[str, int]:
             for line in lines[len(header) :]:
                 row = _row(path, header, line)
                 vendor = vendor_of(row) if row else ""
-                if vendor:
+                if vendor and (not vendors or vendor in vendors):
                     found.setdefault(f"{vendor}.{kind}", []).append(orjson.dumps(row))
                 else:
                     left.append(line)
