@@ -66,7 +66,7 @@ class Documents:
         held = 0
         for one in exchanges:
             path = urlsplit(str(one.request.url)).path.removeprefix(urlsplit(place).path).lstrip("/")
-            if path in self.overlay.get("undocumented", ()) or one.response.content == BROKEN:
+            if path in self.overlay.get("undocumented", ()) or one.response.content.startswith(BROKEN):
                 continue
             held += 1
             mark = b"\0".join([str(one.request.url).removeprefix(place).encode(), one.response.content])
