@@ -231,6 +231,8 @@ def test_a_delivery_is_landed_as_it_came_by_the_next_pull(client, hook, home):
         (signed(BODY)[TIMESTAMP][-1:].encode() + BODY, signed(BODY) | {TIMESTAMP: signed(BODY)[TIMESTAMP][:-1]}),
         (BODY, signed(BODY, timedelta(hours=73))),
     ],
+    # a signature is another one every second
+    ids=["unsigned", "other body", "stripped", "no base64", "no signature", "other time", "no time", "time in the body", "three days ago"],
 )
 def test_what_is_not_signed_or_long_ago_is_refused_and_nothing_is_written(client, hook, home, content, headers):
     answer = client("POST", hook.path, data=content, headers=headers)
