@@ -26,6 +26,8 @@ OF_ACCOUNT = {
 }
 # by turns each newsletter leaves through one of these, and each contact's choice about e-mails is kept by one
 MAIL_TOOLS = ("klaviyo", "sendgrid", "mailchimp")
+# by day when the figures of all accounts were delivered: an account without a row of a delivery has none any more
+REPORTS = "reports.json"
 SALES = ("lead_created", "deal_created", "deal_stage_changed", "deal_won", "deal_lost")
 
 
@@ -70,6 +72,9 @@ def part(drops: Path, folder: Path, vendors: Collection[str] = ()) -> dict[str, 
 
     vendors: those that serve; by default all. What the others would serve stays in the drops.
     """
+    reports: dict[str, list[str]] = {}
+    for path in sorted((drops / SOURCE / "ad_spend").rglob("*.csv")):
+        reports.setdefault(path.parent.name, []).append(path.stem.removeprefix("delivered-"))
     found: dict[str, list[bytes]] = {}
     for kind, vendor_of in VENDOR_OF.items():
         for path in sorted((drops / SOURCE / kind).rglob("*.*")):
@@ -90,6 +95,8 @@ def part(drops: Path, folder: Path, vendors: Collection[str] = ()) -> dict[str, 
                 path.write_bytes(b"\n".join([*header, *left]) + b"\n")
             else:
                 path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / REPORTS).write_bytes(orjson.dumps(reports))
     for name, rows in found.items():
         vendor, _, kind = name.partition(".")
         (folder / vendor).mkdir(parents=True, exist_ok=True)
@@ -145,8 +152,10 @@ class Served:
     def spend(self, first_day: str, last_day: str) -> Iterator[Row]:
         """The ad accounts' figures of the days as last restated, by day, then ad. A delivery restates a day whole."""
         rows = [row for row in self.rows("ad_spend") if first_day <= row["spend_date"] <= last_day]
-        last: dict[str, str] = {}
-        for row in rows:
-            last[row["spend_date"]] = max(row["delivered"], last.get(row["spend_date"], ""))
+        now, last = self.clock().astimezone(UTC).strftime("%Y-%m-%d"), dict[str, str]()
+        said = self._folder.parent / REPORTS
+        reports: dict[str, list[str]] = orjson.loads(said.read_bytes()) if said.is_file() else {}
+        for day, delivered in [*((row["spend_date"], [row["delivered"]]) for row in rows), *reports.items()]:
+            last[day] = max((one for one in [*delivered, last.get(day, "")] if one <= now), default="")
         in_force = [row for row in rows if row["delivered"] == last[row["spend_date"]]]
         yield from sorted(in_force, key=lambda row: (row["spend_date"], row["ad_id"]))
