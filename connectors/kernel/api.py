@@ -326,13 +326,18 @@ class Api:
         records: Iterator[days.Found],
         calls: Callable[[], int],
     ) -> Landed | None:
-        """One slice as one attempt; None where it says what is landed already, or nothing of what nobody asked before."""
+        """One slice as one attempt; None where it says what is landed already, or nothing of what nobody asked before.
+
+        A day or a snapshot replaces what it said before. What changed in a time is asked for again without replacing anything: what changed once
+        more since stands in a later time, and its version of then would be lost.
+        """
         source, told = stream.source, Told()
-        newest = newest_of(before).get((account.name, window.slice_id))
-        last = str(newest.origin.get("sha256")) if newest else hashlib.sha256().hexdigest()
+        same = [one for one in before if one.origin.get("window", one.manifest["slice_id"]) == window.slice_id]
+        last = str(same[-1].origin.get("sha256")) if same else hashlib.sha256().hexdigest()
         found = counted(records, told)
         held, is_all = beginning(found)
-        if is_all and told.sha256 == last and scope.limit is None:
+        is_known = is_all and (told.sha256 == last or (stream.shape.mode == "cursor" and not held))
+        if is_known and scope.limit is None:
             return None
         origin: dict[str, Any] = {"path": call_of(stream, texts_of(stream, account, window)).path, "window": window.slice_id, "request_id": hashlib.sha256(
             f"{landing.run_id}/{stream.title}/{account.name}/{window.slice_id}".encode()).hexdigest()[:16]}  # fmt: skip
@@ -349,7 +354,7 @@ class Api:
             source.source,
             stream.name,
             account.name,
-            window.slice_id,
+            window.slice_id if stream.shape.mode != "cursor" or not same else f"{window.slice_id}+{len(same)}",
             window.day,
             window.day,
             source.api_version,
