@@ -42,7 +42,9 @@ for declared in sound_sources():
     ):
         # what it finds wrong the pull says again, of the streams that are wrong alone
         landed = ["connectors", "pull", name, *RANGE, WHOSE_DAYS, "--dry-run"]
-        check = CommandOperator(task_id="check", arguments=["check", name], plan=[landed, *planned("silver", "--source", name)], retries=0)
+        check = CommandOperator(
+            task_id="check", arguments=["check", name], days=RANGE, plan=[landed, *planned("silver", "--source", name)], retries=0
+        )
         shared = {"task_id": "pull", "trigger_rule": TriggerRule.ALL_DONE}
         if accounts := accounts_of(name):
             pull: Any = CommandOperator.partial(
@@ -59,6 +61,6 @@ for declared in sound_sources():
         conform = SparkJobOperator(
             task_id="conform", arguments=["run", "silver", "--source", name, *RANGE, "--changed"], outlets=assets(declared.silver)
         )
-        whole = EmptyOperator(task_id="whole", trigger_rule=TriggerRule.NONE_FAILED)
+        whole = EmptyOperator(task_id="whole")
         check >> pull >> load >> conform >> whole
         [check, pull] >> whole

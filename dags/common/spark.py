@@ -121,11 +121,12 @@ class CommandOperator(BaseOperator):
     """`python -m <module> <arguments>`; the command's last line of output, a JSON object, is the task's result.
 
     arguments: templated; '{source}' stands for `source` and '{account}' for `account`, which may be mapped. An exit code in NO_RETRY fails the task for good.
+    days: the run's range where the arguments have none: without one it does not begin.
     plan: commands, each a module and its arguments, that say what the whole run would do: they alone run in a dry run, in which a task without
     a plan is skipped.
     """
 
-    template_fields: Sequence[str] = ("arguments", "plan")
+    template_fields: Sequence[str] = ("arguments", "days", "plan")
     ui_color = "#e8eef4"
     operator_extra_links: Collection[BaseOperatorLink] = (ReportLink(), PlanLink())
 
@@ -136,11 +137,13 @@ class CommandOperator(BaseOperator):
         module: str = "connectors",
         source: str = "",
         account: str = "",
+        days: Sequence[str] = (),
         plan: Sequence[Sequence[str]] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.arguments = list(arguments)
+        self.days = list(days)
         self.plan = [list(words) for words in plan]
         self.has_said = False
         self.module = module
@@ -198,7 +201,7 @@ class CommandOperator(BaseOperator):
     def result_of(self, context: Any, command: list[str], env: dict[str, str]) -> dict[str, Any]:
         """Run a command; what it prints last, if that is a JSON object."""
         try:
-            check_range(command)
+            check_range([*self.days, *command])
         except AirflowFailException as error:
             note_on_run(context, str(error))
             raise

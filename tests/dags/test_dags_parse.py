@@ -306,6 +306,15 @@ def test_a_source_that_is_asked_over_http_pulls_each_account_in_the_vendor_s_poo
     assert not any(dags[f"ingest_{name}"].get_task("pull").is_mapped for name in source_names() if name not in asked)
 
 
+def test_every_ingest_dag_has_the_same_form(dags):
+    forms = {name: dags[f"ingest_{name}"].params for name in source_names()}
+    first = next(iter(forms.values()))
+    for form in forms.values():
+        assert [(key, form.get_param(key).schema, form[key]) for key in form] == [
+            (key, first.get_param(key).schema, first[key]) for key in first
+        ]
+
+
 def test_what_a_connection_holds_reaches_the_command_s_environment_alone(monkeypatch):
     from dags.common.spark import CommandOperator
 
