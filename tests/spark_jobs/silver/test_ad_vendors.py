@@ -28,7 +28,8 @@ CAMPAIGN = (
     "campaign_name",
     "channel",
     "status",
-    "cast(cast(start_at as date) as string)",
+    # a file says the day, a vendor the instant at which it begins in the account's time zone
+    "cast(cast(from_utc_timestamp(start_at, 'Europe/London') as date) as string)",
     "budget_amount",
     "currency",
     "date_format(valid_from, \"yyyy-MM-dd'T'HH:mm:ss\")",
