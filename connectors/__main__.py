@@ -146,7 +146,9 @@ def _failures(source: str = "") -> Iterator[tuple[dict[str, Sequence[ConnectorEr
 def _told(done: Counts | Plan) -> dict[str, Any]:
     """A stream's counts, and what is planned of it, as the JSON line has them: without what is unknown or names a person."""
     counts, slices = (done.counts, done.slices) if isinstance(done, Plan) else (done, None)
-    told = {key: getattr(counts, key) for key in ("files", "landed", "skipped", "refused", "records")}
+    told: dict[str, Any] = {key: getattr(counts, key) for key in ("files", "landed", "skipped", "refused", "records")}
+    if counts.calls:
+        told |= {"calls": counts.calls, "waited_seconds": round(counts.waited_seconds, 1)}
     if slices is None:
         return told
     listed = [{key: one for key, one in dataclasses.asdict(piece).items() if one is not None} for piece in slices]

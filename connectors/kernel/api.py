@@ -225,19 +225,40 @@ class Api:
         """Land what one account has; a part that cannot be had costs no other."""
         with leased(key_of(stream, account, scope)) as state:
             before, client = complete(landing, stream, account), self.client(stream, account)
-            said_at = time.monotonic()
-            for number, part in enumerate(self.parts(client, stream, account, scope), start=1):
-                own = state if part is account else state_of(key_of(stream, part, scope))
-                try:
-                    self._pull_part(client, stream, part, scope, landing, before, say, counts, own)
-                except (PassingError, CredentialsError):
-                    # the next part would meet it too
-                    raise
-                except ConnectorError as error:
-                    counts.refuse(error)
-                if time.monotonic() - said_at > PROGRESS_SECONDS:
-                    said_at = time.monotonic()
-                    say(f"{stream.title} ({account.name}): {number} parts with {counts.records} records so far")
+            try:
+                self._pull_parts(client, stream, account, scope, landing, before, say, counts, state)
+            finally:
+                counts.calls += client.calls
+                counts.waited_seconds += client.waited
+                say(
+                    f"{stream.title} ({account.name}): {client.calls} calls, {client.waited:.1f} s waited for the budget{_left(client.budget)}"
+                )
+
+    def _pull_parts(
+        self,
+        client: Client,
+        stream: Stream,
+        account: Account,
+        scope: Scope,
+        landing: Landing,
+        before: list[Landed],
+        say: Say,
+        counts: Counts,
+        state: State,
+    ) -> None:
+        said_at = time.monotonic()
+        for number, part in enumerate(self.parts(client, stream, account, scope), start=1):
+            own = state if part is account else state_of(key_of(stream, part, scope))
+            try:
+                self._pull_part(client, stream, part, scope, landing, before, say, counts, own)
+            except (PassingError, CredentialsError):
+                # the next part would meet it too
+                raise
+            except ConnectorError as error:
+                counts.refuse(error)
+            if time.monotonic() - said_at > PROGRESS_SECONDS:
+                said_at = time.monotonic()
+                say(f"{stream.title} ({account.name}): {number} parts with {counts.records} records so far")
 
     def _pull_part(
         self,
@@ -392,6 +413,12 @@ def key_of(stream: Stream, account: Account, scope: Scope) -> Key:
     """Whose state a pull has: days that somebody named have their own."""
     days = scope.days if scope.is_named and stream.shape.mode != "snapshot" else None
     return Key(stream.source.source, account.name, stream.name, days, account.part)
+
+
+def _left(budget: Budget | None) -> str:
+    """How many calls each limit of a budget has left now, as words."""
+    used = budget.used() if budget else ()
+    return "".join(f", {max(limit.spent - count, 0)} of {limit.spent} calls in {limit.seconds:g} s are left" for limit, count in used)
 
 
 def budget_of(stream: Stream, account: Account, folder: Path) -> Budget:

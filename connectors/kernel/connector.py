@@ -23,6 +23,7 @@ StreamT = TypeVar("StreamT")
 class Counts:
     """What one pull of a stream did; files: files, or slices of an API, of which each is landed, skipped or refused.
 
+    calls, waited_seconds: of an API, and how long they waited for its budget.
     failures: what was refused and why, each naming what is to be done.
     """
 
@@ -31,6 +32,8 @@ class Counts:
     skipped: int = 0
     refused: int = 0
     records: int = 0
+    calls: int = 0
+    waited_seconds: float = 0.0
     failures: list[ConnectorError] = field(default_factory=list)
 
     def refuse(self, error: ConnectorError) -> None:

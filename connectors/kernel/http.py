@@ -155,6 +155,7 @@ class Client:
     wait: Callable[[tenacity.RetryCallState], float] = FULL_JITTER
     sleep: Callable[[float], None] = time.sleep
     calls: int = 0
+    waited: float = 0.0
     pause: Callable[[Mapping[str, str]], float] = lambda _: 0.0
     connection: str = ""
 
@@ -227,7 +228,7 @@ class Client:
             with ExitStack() as own:
                 if self.budget:
                     own.enter_context(self.budget.slot(self.deadline_seconds))
-                    self.budget.take(self.deadline_seconds)
+                    self.waited += self.budget.take(self.deadline_seconds)
                 self.calls += 1
                 # after the wait, which a token may not outlive
                 headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **self.headers, **self.auth.headers()}
