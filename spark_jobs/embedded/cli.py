@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,14 @@ def up(
     from spark_jobs.embedded.demo import up as run
 
     raise typer.Exit(run(profile))
+
+
+@app.command()
+def pools() -> None:
+    """Airflow's pools, one per vendor, as JSON for `airflow pools import`."""
+    from spark_jobs.embedded import services
+
+    print(json.dumps(services.pools()))
 
 
 @app.command()

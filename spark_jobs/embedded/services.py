@@ -403,12 +403,18 @@ def apis() -> Path:
     return home() / "apis"
 
 
+def pools() -> dict[str, dict[str, Any]]:
+    """A pool per source that is asked over HTTP, as `airflow pools import` takes them."""
+    asked = [name for name in source_names() if accounts_of(name)]
+    return {pool_of(name): {"slots": POOL_SLOTS, "description": f"pulls of {name} at once", "include_deferred": False} for name in asked}
+
+
 def introduce(api: AirflowApi) -> None:
     """Give Airflow what its ingest DAGs need: a pool per vendor, and the connections to the sandbox's vendors where they run."""
     known = {one["name"] for one in api.call("GET", "/pools?limit=1000")["pools"]}
-    for name in source_names():
-        if accounts_of(name) and (pool := pool_of(name)) not in known:
-            api.call("POST", "/pools", {"name": pool, "slots": POOL_SLOTS, "description": f"pulls of {name} at once"}, is_repeatable=True)
+    for name, said in pools().items():
+        if name not in known:
+            api.call("POST", "/pools", {"name": name, **said}, is_repeatable=True)
     file = apis() / CONNECTIONS
     for variable, text in json.loads(file.read_text(encoding="utf-8")).items() if file.is_file() else ():
         name, said = variable.removeprefix("AIRFLOW_CONN_").lower(), json.loads(text)
