@@ -35,7 +35,6 @@ from spark_jobs.report.health import table_health
 from tests.real.reports import conf_with
 from tests.whole import worlds
 
-NOW = dt.datetime(2026, 4, 1, tzinfo=dt.UTC)
 AT = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 
 
@@ -81,7 +80,7 @@ def forget(lake):
 
 
 def health_of(lake, name):
-    return {t.table: t for t in table_health(lake.root, NOW)}[name]
+    return {t.table: t for t in table_health(lake.root, dt.datetime.now(dt.UTC))}[name]
 
 
 def at_once(times, work):

@@ -103,7 +103,7 @@ def test_complaint_14_sampling_other_rows_and_thresholds_are_said_and_kept(there
     monkeypatch.setattr(sandbox_ga4, "METADATA", metadata)
     told: list[str] = []
     pull("ga4", home, said=told, more=ONE_DAY)
-    (line,) = told
+    (line,) = remarks(told)
     assert line.startswith(f"ga4.ad_cost (main): {LAST}: ") and said in line and "fewer dimensions" in line
     (key,) = metadata
     assert all(record["metadata"][key] == metadata[key] for record in payloads(home, "ga4", "ad_cost")) and payloads(home, "ga4", "ad_cost")
@@ -115,9 +115,14 @@ def test_a_row_other_is_said_where_the_head_says_nothing_and_whole_figures_need_
         "ad_spend", {**next(there.served["ga4"].spend(str(LAST), str(LAST))), "campaign_id": "(other)", "ad_id": "(other)"}
     )
     pull("ga4", home, said=told, more=ONE_DAY)
-    assert len(told) == 1 and "(other)" in told[0]
+    assert len(remarks(told)) == 1 and "(other)" in remarks(told)[0]
     pull("ga4", home, said=told, more=ONE_DAY, first_day=date(2026, 11, 10), last_day=date(2026, 11, 10))
-    assert len(told) == 1
+    assert len(remarks(told)) == 1
+
+
+def remarks(told):
+    """What is said of figures, without the calls that every pull says."""
+    return [line for line in told if " calls, " not in line]
 
 
 def test_few_tokens_are_said():
